@@ -1,0 +1,45 @@
+# Two commands: `make audit` and `make test`. Both do their own set-up; a second run reuses it.
+
+SPEC ?= specs/digits.yaml
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help audit test lint types imports pytest setup setup-dev lock clean
+
+help: ## show these words
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+audit: setup ## audit the digit reader: specs/digits.yaml to a factsheet (SPEC=... for another one)
+	.venv/bin/pgx run $(SPEC) $(ARGS)
+
+test: setup-dev ## lint, strict types, import law, tests
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy --strict
+	.venv/bin/lint-imports
+	.venv/bin/python -m pytest $(ARGS)
+
+lint: setup-dev ## ruff alone
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+
+types: setup-dev ## mypy alone
+	.venv/bin/mypy --strict
+
+imports: setup-dev ## the import law alone
+	.venv/bin/lint-imports
+
+pytest: setup-dev ## tests alone (ARGS='-m "not frameworks"' for those that take seconds)
+	.venv/bin/python -m pytest $(ARGS)
+
+setup: ## what running needs: .venv, pinned packages, libraries for PDF
+	@scripts/setup run
+
+setup-dev: ## what testing needs as well
+	@scripts/setup dev
+
+lock: setup-dev ## pin the dependencies again after a change in pyproject.toml
+	scripts/lock $(ARGS)
+
+clean: ## forget the environment and the caches; runs and evidence stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist

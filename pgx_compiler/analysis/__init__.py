@@ -1,0 +1,1 @@
+"""What a spec means, held against its files and the catalogue of methods. Imports no framework."""

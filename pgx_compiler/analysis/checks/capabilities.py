@@ -1,0 +1,155 @@
+"""Can the model and the data do what each step asks of them? If not, which methods can?"""
+
+from pgx_compiler.analysis.context import Context, NamedStep, listed
+from pgx_compiler.analysis.resolved import Format
+from pgx_compiler.diagnostics.diagnostic import Code
+from pgx_compiler.methods.catalogue import catalogue, computing
+from pgx_compiler.methods.declaration import Declaration
+from runtimes.target import framework_for
+
+MISSING_CAPABILITY = Code(
+    4010,
+    "missing-capability",
+    "The method needs something of the model that none of its files offers: gradients need a Keras file, and a tree"
+    " ensemble has none. The help line lists the methods that this model can do.",
+)
+NOT_ADMITTED = Code(
+    4011,
+    "not-admitted",
+    "The method has a condition on the model, the number of features or the score that does not hold here.",
+)
+WRONG_MODALITY = Code(
+    4012,
+    "wrong-modality",
+    "The method is not made for this kind of data; `pgx methods` says which modalities each method is made for.",
+)
+WRONG_TASK = Code(
+    4013,
+    "wrong-task",
+    "The method is made for classification or for regression alone, and `model.task` says the other.",
+)
+MISSING_DATA = Code(
+    4014,
+    "missing-data",
+    "The method needs labels (`target`), a test split (`data.test`), or a feature whose role is `sensitive`, which the"
+    " spec does not name.",
+)
+NOTHING_TO_JUDGE = Code(
+    4015,
+    "nothing-to-judge",
+    "Agreement compares the attributions of at least two steps, faithfulness judges those of at least one; steps under"
+    " `explain.perturbation` and `explain.gradient` make them.",
+)
+
+_IN_WORDS = {
+    "Predictor": "predictions",
+    "Differentiable": "gradients",
+    "TreeEnsemble": "the trees of an ensemble",
+    "Trainable": "a model that can be trained again",
+}
+_NEEDS = {
+    "labels": ("labels", "name the labels: `data.train.target`"),
+    "test": ("a test split", "add `data.test`"),
+    "sensitive": ("a sensitive feature", "mark one: `data.features: {NAME: {role: sensitive}}`"),
+}
+
+
+def check_capabilities(context: Context) -> None:
+    """Hold every step against the model's files, the data, the task and the modality."""
+    for named in context.named:
+        declaration, at = named.declaration, (*named.path, "use")
+        if context.spec.data.modality not in declaration.modalities:
+            message = f"`{declaration.name}` does not work on {context.spec.data.modality} data"
+            context.error(WRONG_MODALITY, message, at, _instead(context, named))
+        elif context.spec.model.task not in declaration.tasks:
+            message = f"`{declaration.name}` is for {listed(sorted(declaration.tasks))}, the task is {_task(context)}"
+            context.error(WRONG_TASK, message, at, "delete this step")
+        elif context.models_known and (reason := refusal(context, declaration)):
+            code = NOT_ADMITTED if runs_on(context, declaration) else MISSING_CAPABILITY
+            context.error(code, f"`{declaration.name}` cannot be used: {reason}", at, _instead(context, named))
+        for need in sorted(declaration.needs):
+            if not _has(context, need):
+                words, help_ = _NEEDS.get(need, (need, f"give the data's {need}"))
+                context.error(MISSING_DATA, f"`{declaration.name}` needs {words}, and the spec names none", at, help_)
+    _check_judges(context)
+
+
+def _task(context: Context) -> str:
+    return context.spec.model.task
+
+
+def _check_judges(context: Context) -> None:
+    if not context.steps_known:
+        return
+    there = len(context.attributions)
+    for stage, least in (("agreement", 2), ("faithfulness", 1)):
+        for named in context.of_stage(stage)[:1]:
+            if there < least:
+                message = f"{stage} needs at least {least} explanation{'s' * (least > 1)}, and the audit makes {there}"
+                help_ = "add steps under `explain.perturbation` or `explain.gradient`, or delete these"
+                context.error(NOTHING_TO_JUDGE, message, (*named.path, "use"), help_)
+
+
+def _has(context: Context, need: str) -> bool:
+    if need == "labels":
+        return context.has_labels("train")
+    if need == "test":
+        return context.spec.data.test is not None
+    if need == "sensitive":
+        return any(feature.role == "sensitive" for feature in context.spec.data.features.values())
+    return False
+
+
+def runs_on(context: Context, declaration: Declaration) -> Format | None:
+    """The cheapest file that offers what a method needs; of a request, what its algorithms need."""
+    if declaration.is_request:
+        files = [runs_on(context, one) for one in computing(declaration.name) if not refusal(context, one)]
+        return next((file for file in files if file), None)
+    able = [format_ for format_, file in context.models.items() if declaration.capability in file.facts.capabilities]
+    return min(able, key=lambda format_: framework_for(format_).TARGET.price, default=None)
+
+
+def refusal(context: Context, declaration: Declaration) -> str | None:
+    """Why the model cannot do a method, or None where it can (or where too little is known to say)."""
+    if declaration.is_request:
+        reasons = [(one.name, refusal(context, one)) for one in computing(declaration.name)]
+        if not reasons or any(reason is None for _, reason in reasons):
+            return None if reasons else "no method computes it"
+        return "; ".join(f"{name}: {reason}" for name, reason in reasons)
+    if not declaration.capability:
+        return None
+    file = runs_on(context, declaration)
+    if file is None:
+        has = listed(
+            f"{format_} ({model.facts.structure.replace('_', ' ')})" for format_, model in context.models.items()
+        )
+        return f"it needs {_IN_WORDS.get(declaration.capability, declaration.capability)}, and the model is {has}"
+    if context.spec.data.modality not in declaration.modalities:
+        return f"it does not work on {context.spec.data.modality} data"
+    shape = context.shape()
+    if declaration.admits is None or shape is None or context.score is None:
+        return None
+    return declaration.admits(context.models[file].facts, shape, context.score)
+
+
+def _instead(context: Context, named: NamedStep) -> str:
+    """The methods that would do, derived from the catalogue: of both directions for an attribution."""
+    direction = named.declaration.direction is not None
+    algorithms = {one.name for d in catalogue().values() if d.is_request for one in computing(d.name)}
+    words = []
+    for other in catalogue().values():
+        alike = other.direction is not None if direction else other.stage == named.stage
+        fit = context.spec.data.modality in other.modalities and context.spec.model.task in other.tasks
+        if not alike or not fit or other.name == named.declaration.name or refusal(context, other):
+            continue
+        if other.name in algorithms and other.exact:
+            continue  # said beside the request that chooses it
+        chosen = [one.name for one in computing(other.name) if one.exact and not refusal(context, one)]
+        exact = f" (exact, by {chosen[0]})" if other.is_request and chosen else ""
+        words.append((not exact, f"`{other.name}`{exact}"))
+    if not words:
+        return "no other method would do: delete this step"
+    can = "methods that this model and data can do: " + ", ".join(word for _, word in sorted(words))
+    needs_white_box = named.declaration.capability == "Differentiable" and "keras" not in context.models
+    trees = any(model.facts.structure == "tree_ensemble" for model in context.models.values())
+    return f"give `model.keras`, or use one of the {can}" if needs_white_box and not trees else can

@@ -1,0 +1,162 @@
+"""What one interpretable feature is: groups of columns, or patches of an image; and the regions that have names."""
+
+import numpy as np
+
+from pgx_compiler.analysis.context import Context
+from pgx_compiler.diagnostics.diagnostic import Code
+from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
+from pgx_compiler.modalities.image import feature_map as image_features
+from pgx_compiler.modalities.tabular import feature_map as table_features
+from pgx_compiler.modalities.tabular import match_columns
+from pgx_compiler.spec.model import FeatureSpec
+from pgx_compiler.spec.source import Path_
+
+UNKNOWN_FEATURE = Code(
+    3021,
+    "unknown-feature",
+    "No column, group of columns or named region has this name. In an image the only features with names are the"
+    " regions that `data.features` gives a `mask`.",
+)
+NO_COLUMNS = Code(
+    3022,
+    "pattern-without-columns",
+    "A pattern of `columns` matches no column of the model's input. `*` stands for any text, `?` for one character.",
+)
+CLAIMED_TWICE = Code(
+    4030,
+    "claimed-twice",
+    "A column belongs to one feature: two groups claim it, or a group has the name of a column outside it.",
+)
+NOT_THIS_MODALITY = Code(
+    4031,
+    "not-this-modality",
+    "`mask`, `superpixels` and `size` are for images; `columns` and `categories` are for tables.",
+)
+MASK_SIZE = Code(
+    4032,
+    "mask-size",
+    "A mask must have the height and width of the images, so that each of its pixels is one of theirs.",
+)
+PATCH_SIZE = Code(
+    4033,
+    "patch-size",
+    "A patch of the image cannot be larger than the image: `explain.features.size` is its side in pixels.",
+)
+
+PATCHES_ACROSS = 16
+"""Of the default patch size: about 256 features whatever the image, which sampling methods can afford."""
+
+
+def check_features(context: Context) -> None:
+    """Build the feature map from names and shapes alone."""
+    image = context.spec.data.modality == "image"
+    _check_modality(context, image)
+    if context.columns is None or not context.inputs:
+        return
+    if image:
+        _check_masks(context)
+        _build_patches(context)
+    else:
+        _build_groups(context)
+
+
+def _check_modality(context: Context, image: bool) -> None:
+    help_ = "delete it"
+    modality = context.spec.data.modality
+    for name, declared in context.spec.data.features.items():
+        wrong = ("columns", "categories") if image else ("mask",)
+        for key in wrong:
+            if getattr(declared, key) is not None:
+                at: Path_ = ("data", "features", name, key)
+                message = f"`{key}` does not apply to {modality} data"
+                context.error(NOT_THIS_MODALITY, message, at, help_, on="key")
+    choice = context.spec.explain.features
+    for key in ("superpixels", "size"):
+        if not image and getattr(choice, key) is not None:
+            message = f"`{key}` applies to images, and the modality is {modality}"
+            context.error(NOT_THIS_MODALITY, message, ("explain", "features", key), help_, on="key")
+
+
+def _check_masks(context: Context) -> None:
+    height, width = context.inputs[0].shape[1:3]
+    for name, declared in context.spec.data.features.items():
+        at: Path_ = ("data", "features", name)
+        if declared.mask is None:
+            message = f"an image has no feature `{shortened(name)}` unless a mask says where it is"
+            context.error(UNKNOWN_FEATURE, message, at, "add `mask: FILE.png`, or delete it", on="key")
+        elif name in context.masks:
+            mask = context.masks[name]
+            if (mask.height, mask.width) != (height, width):
+                message = f"the mask is {mask.height} × {mask.width} pixels, the images are {height} × {width}"
+                context.error(MASK_SIZE, message, (*at, "mask"), "draw it in the images' own size")
+
+
+def _build_patches(context: Context) -> None:
+    shape = [size or 1 for size in context.inputs[0].shape[1:]]
+    longest = max(shape[:2])
+    size = context.spec.explain.features.size or max(1, -(-longest // PATCHES_ACROSS))
+    if size > min(shape[:2]):
+        message = f"patches of {size} pixels do not fit images of {shape[0]} × {shape[1]}"
+        context.error(PATCH_SIZE, message, ("explain", "features", "size"), f"at most {min(shape[:2])}")
+        return
+    context.features = image_features({context.inputs[0].name: shape}, size)
+
+
+def _build_groups(context: Context) -> None:
+    columns = context.columns or ()
+    good = True
+    owner: dict[int, str] = {}
+    for name, declared in context.spec.data.features.items():
+        if declared.columns is None:
+            good = _check_single(context, name) and good
+            continue
+        good = _claim(context, name, declared, owner) and good
+    for name, declared in context.spec.data.features.items():
+        if declared.columns is not None and name in columns and owner.get(columns.index(name)) != name:
+            message = f"`{shortened(name)}` is a group, but also a column outside it"
+            help_ = "give the group another name, or add the column to it"
+            context.error(CLAIMED_TWICE, message, ("data", "features", name), help_, on="key")
+            good = False
+    if not good:
+        return
+    context.groups = {
+        name: tuple(declared.columns) for name, declared in context.spec.data.features.items() if declared.columns
+    }
+    shapes = {tensor.name: [int(size or 1) for size in tensor.shape[1:]] for tensor in context.inputs}
+    assert sum(int(np.prod(shape)) for shape in shapes.values()) == len(columns)
+    context.features = table_features(shapes, columns, context.groups)
+
+
+def _check_single(context: Context, name: str) -> bool:
+    """A feature without `columns` is the column of that name."""
+    known = [*(context.columns or ()), *context.beside]
+    if name in known:
+        return True
+    near = nearest(name, known)
+    label = f"did you mean `{near}`?" if near else ""
+    message = f"no column is called `{shortened(name)}`"
+    help_ = f"columns: {quoted(known, 20)}; a group of columns needs `columns: [...]`"
+    context.error(UNKNOWN_FEATURE, message, ("data", "features", name), help_, label, on="key")
+    return False
+
+
+def _claim(context: Context, name: str, declared: FeatureSpec, owner: dict[int, str]) -> bool:
+    columns = context.columns or ()
+    good = True
+    for index, pattern in enumerate(declared.columns or []):
+        at: Path_ = ("data", "features", name, "columns", index)
+        matched = match_columns([pattern], columns)
+        if not matched:
+            near = nearest(pattern.rstrip("*"), {column.split("=")[0] for column in columns})
+            label = f"did you mean `{near}=*`?" if near and "=" in pattern else ""
+            message = f"no column of the model's input matches `{shortened(pattern)}`"
+            context.error(NO_COLUMNS, message, at, f"columns: {quoted(columns, 12)}", label)
+            good = False
+        for position in matched:
+            other = owner.setdefault(position, name)
+            if other != name:
+                message = f"the column `{shortened(columns[position])}` already belongs to `{shortened(other)}`"
+                context.error(CLAIMED_TWICE, message, at, "let one of the two go")
+                good = False
+                break
+    return good

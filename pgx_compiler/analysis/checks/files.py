@@ -1,0 +1,201 @@
+"""Are the files where the spec says, below its folder, and what their suffix says?"""
+
+import hashlib
+import os
+import re
+import stat
+import struct
+from pathlib import Path
+
+from pgx_compiler.analysis.context import Context
+from pgx_compiler.analysis.resolved import DataFile, Format, MaskFile, ModelFile
+from pgx_compiler.diagnostics.diagnostic import Code
+from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
+from pgx_compiler.spec.source import Path_
+from runtimes import datasets
+from runtimes.datasets import DataFileError
+from runtimes.target import ModelFileError, framework_for
+
+NO_MODEL = Code(
+    3010,
+    "no-model",
+    "An audit needs a model: `keras` for both directions, `onnx` for perturbation, or both.",
+)
+FORBIDDEN_PATH = Code(
+    5001,
+    "forbidden-path",
+    "A spec names files below its own folder, by a relative path: no `..`, no absolute path, no `~`, no URL, and no"
+    " symbolic link that leads out. Then an audit can be moved, and reading a foreign spec opens nothing of yours.",
+)
+NO_SUCH_FILE = Code(
+    5002,
+    "no-such-file",
+    "The path does not lead to a regular file that you may read. Paths are relative to the folder of the spec.",
+)
+UNKNOWN_SUFFIX = Code(
+    5003,
+    "unknown-suffix",
+    "The file's suffix says what it is, and this one is not among those that can be read here.",
+)
+UNUSABLE_MODEL = Code(
+    5004,
+    "unusable-model",
+    "The model file is damaged, not what its suffix says, or refused because it could run code of its own."
+    " Model files are read statically; nothing in them is executed to check them.",
+)
+UNUSABLE_DATA = Code(
+    5005,
+    "unusable-data",
+    "The data file is damaged, not what its suffix says, or not a table or archive of plain arrays.",
+)
+UNUSABLE_MASK = Code(
+    5006,
+    "unusable-mask",
+    "A mask is a PNG file; white marks the region. Its height and width must be those of the images.",
+)
+
+_LARGEST_SIDE = 20_000
+"""Pixels; a PNG's header may claim two thousand million."""
+
+
+def check_files(context: Context) -> None:
+    """Find, digest and inspect the files of the model, the data and the masks."""
+    _check_models(context)
+    _check_data(context)
+    for name, declared in context.spec.data.features.items():
+        if declared.mask is not None:
+            _check_mask(context, name, declared.mask)
+
+
+def _check_models(context: Context) -> None:
+    named: dict[Format, str | None] = {"keras": context.spec.model.keras, "onnx": context.spec.model.onnx}
+    if not any(named.values()):
+        help_ = "add `keras: FILE.keras` (white box) or `onnx: FILE.onnx` (black box)"
+        context.error(NO_MODEL, "the audit names no model", ("model",), help_, on="key")
+        return
+    context.models_known = True
+    for format_, text in named.items():
+        if text is None:
+            continue
+        framework = framework_for(format_)
+        path = _find(context, text, ("model", format_), framework.TARGET.suffixes)
+        if path is not None:
+            try:
+                facts = framework.inspect(path)
+            except ModelFileError as error:
+                context.error(UNUSABLE_MODEL, error.reason, ("model", format_), error.help)
+            else:
+                context.models[format_] = ModelFile(path, _relative(text), _sha256(path), facts)
+        context.models_known = context.models_known and format_ in context.models
+
+
+def _check_data(context: Context) -> None:
+    for split, declared in (("train", context.spec.data.train), ("test", context.spec.data.test)):
+        if declared is None:
+            continue
+        at: Path_ = ("data", split, "path")
+        path = _find(context, declared.path, at, tuple(sorted(datasets.formats())))
+        if path is None:
+            continue
+        try:
+            facts = datasets.inspect(path)
+        except DataFileError as error:
+            context.error(UNUSABLE_DATA, error.reason, at, error.help)
+        else:
+            context.data[split] = DataFile(path, _relative(declared.path), _sha256(path), facts)
+
+
+def _check_mask(context: Context, name: str, text: str) -> None:
+    at: Path_ = ("data", "features", name, "mask")
+    path = _find(context, text, at, (".png",))
+    if path is None:
+        return
+    with path.open("rb") as file:
+        head = file.read(26)
+    if len(head) < 26 or head[:8] != b"\x89PNG\r\n\x1a\n" or head[12:16] != b"IHDR":
+        context.error(UNUSABLE_MASK, f"`{shortened(text)}` is not a PNG file", at, "save the mask as PNG")
+        return
+    width, height = struct.unpack(">II", head[16:24])
+    if not (0 < width <= _LARGEST_SIDE and 0 < height <= _LARGEST_SIDE):
+        message = f"`{shortened(text)}` claims to be {height} × {width} pixels"
+        context.error(UNUSABLE_MASK, message, at, "make it the size of the images")
+        return
+    context.masks[name] = MaskFile(path, _relative(text), _sha256(path), height, width)
+
+
+def _find(context: Context, text: str, at: Path_, suffixes: tuple[str, ...]) -> Path | None:
+    """The file that a path of the spec means, or None where it has been complained about."""
+    why = _forbidden(text)
+    if why:
+        help_ = "copy the file below the spec's folder, and write the path from there"
+        context.error(FORBIDDEN_PATH, f"the path `{shortened(text)}` {why}", at, help_)
+        return None
+    path = context.root / text
+    reason = _unreadable(path)
+    if reason:
+        context.error(NO_SUCH_FILE, f"`{shortened(text)}` {reason}", at, _neighbours(path), _near(path))
+        return None
+    if not path.resolve().is_relative_to(context.root.resolve()):
+        help_ = "copy the file below the spec's folder"
+        context.error(FORBIDDEN_PATH, f"`{shortened(text)}` is a link out of the spec's folder", at, help_)
+        return None
+    if path.suffix.lower() not in suffixes:
+        shown = f"ends in `{shortened(path.suffix)}`" if path.suffix else "has no suffix"
+        context.error(UNKNOWN_SUFFIX, f"`{shortened(text)}` {shown}", at, f"one of: {quoted(suffixes)}")
+        return None
+    return path
+
+
+def _forbidden(text: str) -> str:
+    if "\0" in text or not text.isprintable():
+        return "holds a character that no path should hold"
+    if re.match(r"[A-Za-z][A-Za-z0-9+.\-]+:", text):
+        return "is a URL"
+    if text.startswith("~"):
+        return "starts at a home folder"
+    if text.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", text):
+        return "is absolute"
+    if ".." in re.split(r"[/\\]", text):
+        return "climbs with `..`"
+    return ""
+
+
+def _unreadable(path: Path) -> str:
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        return "does not exist"
+    except (OSError, ValueError) as error:
+        return f"cannot be read: {(getattr(error, 'strerror', None) or 'not a path').lower()}"
+    if stat.S_ISDIR(mode):
+        return "is a folder, not a file"
+    if not stat.S_ISREG(mode):
+        return "is not a regular file"
+    return "" if os.access(path, os.R_OK) else "may not be read: permission denied"
+
+
+def _siblings(path: Path) -> list[str]:
+    try:
+        with os.scandir(path.parent) as entries:
+            return sorted(entry.name for entry, _ in zip(entries, range(1000), strict=False) if entry.is_file())
+    except OSError:
+        return []
+
+
+def _near(path: Path) -> str:
+    near = nearest(path.name, _siblings(path))
+    return f"did you mean `{near}`?" if near and near != path.name else ""
+
+
+def _neighbours(path: Path) -> str:
+    beside = _siblings(path)
+    return f"in that folder: {quoted(beside, 8)}" if beside else "paths are relative to the spec's folder"
+
+
+def _relative(text: str) -> str:
+    return Path(text).as_posix()
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

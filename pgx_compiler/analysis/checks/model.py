@@ -1,0 +1,149 @@
+"""Are the files one model, with the task, inputs and classes that the spec says?"""
+
+from pgx_compiler.analysis.context import Context, listed
+from pgx_compiler.analysis.resolved import Format
+from pgx_compiler.diagnostics.diagnostic import Code
+from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
+from runtimes.target import ModelFacts, TensorFacts
+
+FILES_DISAGREE = Code(
+    4001,
+    "files-disagree",
+    "The Keras and the ONNX file must be the same model, but their inputs or outputs differ. Export one"
+    " from the other.",
+)
+CLASS_COUNT = Code(
+    4002,
+    "class-count",
+    "`model.classes` names another number of classes than the model has outputs. A single sigmoid output counts as"
+    " two classes: not, and is.",
+)
+UNKNOWN_TENSOR = Code(
+    3011,
+    "unknown-tensor",
+    "The model has no input or output of this name or position. The help line lists those that its file declares.",
+)
+NOT_FOR_REGRESSION = Code(
+    4003,
+    "not-for-regression",
+    "Classes, class names as target, and selections by class belong to classification; `model.task` says regression.",
+)
+BAD_RANGE = Code(
+    4004,
+    "bad-range",
+    "A pair of numbers must be given as [low, high] with low below high.",
+)
+
+
+def check_model(context: Context) -> None:
+    """Settle the inputs, the number of outputs and the names of the classes."""
+    spec = context.spec.model
+    if spec.task == "regression" and spec.classes is not None:
+        message = "a regression model has no classes"
+        context.error(NOT_FOR_REGRESSION, message, ("model", "classes"), "delete `classes`", on="key")
+    if not context.models_known:
+        return
+    facts = {format_: file.facts for format_, file in context.models.items()}
+    _check_declared(context, facts)
+    main: Format = "keras" if "keras" in facts else "onnx"
+    if not _agree(context, facts):
+        return
+    context.inputs = facts[main].inputs
+    for format_, other in facts.items():
+        names = _matched(facts[main].inputs, other.inputs)
+        context.renamed[format_] = {mine.name: theirs.name for mine, theirs in names}
+    context.n_outputs = facts[main].n_outputs
+    _settle_classes(context)
+
+
+def _matched(mine: tuple[TensorFacts, ...], theirs: tuple[TensorFacts, ...]) -> list[tuple[TensorFacts, TensorFacts]]:
+    """Pair inputs by name where the names are the same, else by position."""
+    by_name = {tensor.name: tensor for tensor in theirs}
+    if all(tensor.name in by_name for tensor in mine):
+        return [(tensor, by_name[tensor.name]) for tensor in mine]
+    return list(zip(mine, theirs, strict=False))
+
+
+def _agree(context: Context, facts: dict[Format, ModelFacts]) -> bool:
+    if len(facts) < 2:
+        return True
+    keras, onnx = facts["keras"], facts["onnx"]
+    help_ = "export one file from the other"
+    if len(keras.inputs) != len(onnx.inputs):
+        message = f"the Keras file has {len(keras.inputs)} inputs, the ONNX file {len(onnx.inputs)}"
+        context.error(FILES_DISAGREE, message, ("model", "onnx"), help_)
+        return False
+    if len(keras.inputs) > 1 and {t.name for t in keras.inputs} != {t.name for t in onnx.inputs}:
+        message = f"the Keras file reads {listed(t.name for t in keras.inputs)}, the ONNX file other inputs"
+        context.error(FILES_DISAGREE, message, ("model", "onnx"), help_)
+        return False
+    for mine, theirs in _matched(keras.inputs, onnx.inputs):
+        if not fits(mine.shape[1:], theirs.shape[1:]):
+            message = (
+                f"the input `{mine.name}` is {in_words(mine.shape[1:])} in the Keras file,"
+                f" {in_words(theirs.shape[1:])} in the ONNX file"
+            )
+            context.error(FILES_DISAGREE, message, ("model", "onnx"), help_)
+            return False
+    if keras.n_outputs != onnx.n_outputs:
+        message = f"the Keras file gives {keras.n_outputs} outputs, the ONNX file {onnx.n_outputs}"
+        context.error(FILES_DISAGREE, message, ("model", "onnx"), help_)
+        return False
+    return True
+
+
+def fits(first: tuple[int | None, ...], second: tuple[int | None, ...]) -> bool:
+    """Whether two shapes may be the same, where None is any size."""
+    return len(first) == len(second) and all(
+        a is None or b is None or a == b for a, b in zip(first, second, strict=True)
+    )
+
+
+def in_words(shape: tuple[int | None, ...]) -> str:
+    """A shape for a message: ``28 × 28 × 1``."""
+    return " × ".join("any" if size is None else str(size) for size in shape) or "one number a row"
+
+
+def _check_declared(context: Context, facts: dict[Format, ModelFacts]) -> None:
+    spec = context.spec.model
+    inputs = sorted({tensor.name for one in facts.values() for tensor in one.inputs})
+    for name, declared in spec.inputs.items():
+        at = ("model", "inputs", name)
+        if name not in inputs:
+            near = nearest(name, inputs)
+            label = f"did you mean `{near}`?" if near else ""
+            message = f"the model has no input `{shortened(name)}`"
+            context.error(UNKNOWN_TENSOR, message, at, f"inputs: {quoted(inputs)}", label, on="key")
+        elif declared.value_range and declared.value_range[0] >= declared.value_range[1]:
+            message = "the value range is empty"
+            context.error(BAD_RANGE, message, (*at, "value_range"), "write [smallest, largest]")
+    if spec.output is not None:
+        for format_, one in facts.items():
+            names = [tensor.name for tensor in one.outputs]
+            known = spec.output in names or (isinstance(spec.output, int) and 0 <= spec.output < len(names))
+            if not known:
+                message = f"the {format_} file has no output `{shortened(spec.output)}`"
+                help_ = f"outputs: {quoted(names)}, or a position from 0"
+                near = nearest(str(spec.output), names)
+                label = f"did you mean `{near}`?" if near else ""
+                context.error(UNKNOWN_TENSOR, message, ("model", "output"), help_, label)
+                break
+
+
+def _settle_classes(context: Context) -> None:
+    spec, n = context.spec.model, context.n_outputs
+    assert n is not None
+    if spec.task == "regression":
+        context.classes = ()
+        return
+    names = spec.classes or [str(index) for index in range(n)]
+    if len(names) != n:
+        message = f"{len(names)} classes are named, but the model gives {n}"
+        context.error(CLASS_COUNT, message, ("model", "classes"), "name one class for each output, in order")
+        return
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        message = f"the class `{shortened(repeated[0])}` is named twice"
+        context.error(CLASS_COUNT, message, ("model", "classes"), "give each output a name of its own")
+        return
+    context.classes = tuple(names)

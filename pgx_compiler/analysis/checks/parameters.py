@@ -1,0 +1,27 @@
+"""Do the steps' `with` values fit their methods?"""
+
+from typing import Any
+
+from pgx_compiler.analysis.checks.capabilities import runs_on
+from pgx_compiler.analysis.context import Context
+from pgx_compiler.analysis.resolved import ResolvedStep
+from pgx_compiler.spec.validate import Schema, problems
+
+
+def check_parameters(context: Context) -> None:
+    """Validate every step's parameters and fill in the defaults; the steps are resolved then."""
+    for named in context.named:
+        at = (*named.path, "with")
+        schema: Schema[Any] = Schema(named.declaration.params, f"the parameters of `{named.declaration.name}`")
+        params, found = problems(schema, named.step.with_, context.document, at)
+        for item in found:
+            context.diagnostics.add(item)
+        if params is None:
+            continue
+        span = context.document.value_span((*named.path, "use"))
+        file = (
+            runs_on(context, named.declaration)
+            if named.declaration.capability or named.declaration.is_request
+            else None
+        )
+        context.steps.append(ResolvedStep(named.stage, named.id, named.declaration, params, named.path, span, file))

@@ -1,0 +1,134 @@
+"""Which rows are explained, and for which class."""
+
+from pgx_compiler.analysis.checks.model import NOT_FOR_REGRESSION
+from pgx_compiler.analysis.context import Context
+from pgx_compiler.diagnostics.diagnostic import Code
+from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
+from runtimes import datasets
+from runtimes.datasets import DataFileError
+
+ROW_SELECTION = Code(
+    4040,
+    "row-selection",
+    "Rows are chosen in one way: `sample: N`, `ids: [...]`, `errors: N`, `borderline: N` or `all: true`; `stratify`"
+    " belongs to `sample`. `errors` and `stratify` need labels, `errors` and `borderline` classification.",
+)
+TOO_FEW_ROWS = Code(
+    4041,
+    "too-few-rows",
+    "More rows are asked for than the split has. Ask for fewer, or for `all: true`.",
+)
+NO_SPLIT = Code(
+    3030,
+    "no-split",
+    "The rows come from a split that the spec does not name. Add `data.test`, or take them `from: train`.",
+)
+UNKNOWN_ROW = Code(
+    3031,
+    "unknown-row",
+    "No row of the split has this id. Rows are called by the file's own `row_ids`, else by their position from 0.",
+)
+UNKNOWN_CLASS = Code(
+    3032,
+    "unknown-class",
+    "The class is none of `model.classes`. `explain.target` also takes `predicted` and `label`.",
+)
+
+_SELECTORS = ("sample", "ids", "errors", "borderline", "all")
+
+
+def check_rows(context: Context) -> None:
+    """Settle how many rows are explained."""
+    _check_target(context)
+    if not context.spec.explain.perturbation and not context.spec.explain.gradient and not _says_rows(context):
+        context.rows = 0
+        return
+    rows = context.spec.explain.rows
+    if rows.from_ == "test" and context.spec.data.test is None:
+        help_ = "add `data.test`, or write `explain: {rows: {from: train, sample: 32}}`"
+        context.error(
+            NO_SPLIT, "the explained rows come from the test split, and there is none", ("explain", "rows"), help_
+        )
+        return
+    if not _check_selectors(context):
+        return
+    file = context.explained
+    if file is None:
+        return
+    there = file.facts.rows
+    asked = rows.sample or rows.errors or rows.borderline or (len(rows.ids) if rows.ids else there)
+    if asked > there:
+        key = next(key for key in _SELECTORS if getattr(rows, key))
+        message = f"{asked} rows are asked for, `{file.relative}` has {there}"
+        context.error(TOO_FEW_ROWS, message, ("explain", "rows", key), f"at most {there}, or `all: true`")
+        return
+    if rows.ids:
+        _check_ids(context, rows.ids)
+    context.rows = asked
+
+
+def _says_rows(context: Context) -> bool:
+    return ("explain", "rows") in context.document.keys
+
+
+def _check_selectors(context: Context) -> bool:
+    rows, at = context.spec.explain.rows, ("explain", "rows")
+    chosen = [key for key in _SELECTORS if getattr(rows, key)]
+    help_ = f"keep one of {quoted(_SELECTORS)}"
+    if len(chosen) != 1:
+        if chosen:
+            message = f"`{chosen[0]}` and `{chosen[1]}` both choose rows"
+            context.error(ROW_SELECTION, message, (*at, chosen[1]), help_, on="key")
+        else:
+            context.error(ROW_SELECTION, "nothing says which rows", at, "add `sample: 32`")
+        return False
+    if rows.stratify and not rows.sample:
+        message = "`stratify` belongs to `sample`"
+        context.error(ROW_SELECTION, message, (*at, "stratify"), "delete it, or draw a `sample`", on="key")
+        return False
+    regression = context.spec.model.task == "regression"
+    if regression and (rows.stratify or chosen[0] in ("errors", "borderline")):
+        key = "stratify" if rows.stratify else chosen[0]
+        message = f"`{key}` chooses rows by their class, and regression has none"
+        context.error(NOT_FOR_REGRESSION, message, (*at, key), "use `sample`", on="key")
+        return False
+    if (rows.stratify or rows.errors) and not context.has_labels(rows.from_):
+        key = "stratify" if rows.stratify else "errors"
+        message = f"`{key}` needs the labels of the {rows.from_} data"
+        context.error(ROW_SELECTION, message, (*at, key), f"name them: `data.{rows.from_}.target`", on="key")
+        return False
+    return True
+
+
+def _check_ids(context: Context, ids: list[str | int]) -> None:
+    file = context.explained
+    assert file is not None
+    try:
+        known = datasets.read(file.path).row_ids
+    except DataFileError:
+        return  # complained about where the file is inspected, or when it is run
+    names = {str(name) for name in (range(file.facts.rows) if known is None else known)}
+    for index, wanted in enumerate(ids):
+        at = ("explain", "rows", "ids", index)
+        if str(wanted) not in names:
+            help_ = f"rows are called {quoted(sorted(names)[:5])} and so on" if names else "the split is empty"
+            context.error(UNKNOWN_ROW, f"no row of `{file.relative}` is called `{shortened(wanted)}`", at, help_)
+        elif str(wanted) in [str(other) for other in ids[:index]]:
+            context.error(ROW_SELECTION, f"the row `{shortened(wanted)}` is listed twice", at, "list every row once")
+
+
+def _check_target(context: Context) -> None:
+    target, at = context.spec.explain.target, ("explain", "target")
+    if context.spec.model.task == "regression":
+        if target != "predicted":
+            context.error(NOT_FOR_REGRESSION, "regression has no target class", at, "delete `target`", on="key")
+    elif target == "label":
+        split = context.spec.explain.rows.from_
+        if not context.has_labels(split):
+            message = f"`label` needs the labels of the {split} data"
+            context.error(ROW_SELECTION, message, at, f"name them: `data.{split}.target`")
+    elif target != "predicted" and context.classes is not None and target not in context.classes:
+        near = nearest(target, [*context.classes, "predicted", "label"])
+        label = f"did you mean `{near}`?" if near else ""
+        help_ = f"one of: `predicted`, `label`, {quoted(context.classes)}"
+        context.error(UNKNOWN_CLASS, f"no class is called `{shortened(target)}`", at, help_, label)

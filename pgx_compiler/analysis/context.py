@@ -1,0 +1,134 @@
+"""What the checks have established so far, and what they have to say."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pgx_compiler.analysis.resolved import DataFile, Format, MaskFile, ModelFile, ResolvedStep
+from pgx_compiler.diagnostics.diagnostic import Code, Diagnostic, Diagnostics
+from pgx_compiler.methods.declaration import Declaration, Shape, Stage
+from pgx_compiler.modalities.features import FeatureMap
+from pgx_compiler.spec.model import STEP_PATHS, AuditSpec, Step
+from pgx_compiler.spec.source import Document, Path_
+from runtimes.target import TensorFacts
+
+
+@dataclass(frozen=True)
+class NamedStep:
+    """A step whose method is known; its parameters and what it runs on come later."""
+
+    stage: Stage
+    id: str
+    declaration: Declaration
+    path: Path_
+    step: Step
+
+
+@dataclass
+class Context:
+    """Filled in by the checks in their order; None or empty where a check has failed or not yet run."""
+
+    spec: AuditSpec
+    document: Document
+    root: Path
+    diagnostics: Diagnostics = field(default_factory=Diagnostics)
+    models: dict[Format, ModelFile] = field(default_factory=dict)
+    models_known: bool = False
+    """Every file that the spec names could be read."""
+    data: dict[str, DataFile] = field(default_factory=dict)
+    masks: dict[str, MaskFile] = field(default_factory=dict)
+    named: list[NamedStep] = field(default_factory=list)
+    steps_known: bool = False
+    """Every step has a method of the right stage."""
+    inputs: tuple[TensorFacts, ...] = ()
+    """The model's inputs as both files have them, unknown sizes filled in from the data."""
+    renamed: dict[Format, dict[str, str]] = field(default_factory=dict)
+    n_outputs: int | None = None
+    classes: tuple[str, ...] | None = None
+    score: str | None = None
+    sources: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    columns: tuple[str, ...] | None = None
+    beside: tuple[str, ...] = ()
+    groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    features: FeatureMap | None = None
+    fill: dict[str, Any] = field(default_factory=dict)
+    references: int = 1
+    rows: int | None = None
+    steps: list[ResolvedStep] = field(default_factory=list)
+
+    def error(
+        self,
+        code: Code,
+        message: str,
+        path: Path_,
+        help: str,
+        label: str = "",
+        on: Literal["value", "key"] = "value",
+    ) -> None:
+        """Say what is wrong at a path of the document."""
+        self._say("error", code, message, path, help, label, on)
+
+    def warn(self, code: Code, message: str, path: Path_, help: str, label: str = "") -> None:
+        """Say what is doubtful at a path of the document."""
+        self._say("warning", code, message, path, help, label, "value")
+
+    def _say(
+        self,
+        severity: Literal["error", "warning"],
+        code: Code,
+        message: str,
+        path: Path_,
+        help: str,
+        label: str,
+        on: Literal["value", "key"],
+    ) -> None:
+        span = self.document.key_span(path) if on == "key" else self.document.value_span(path)
+        self.diagnostics.add(Diagnostic(code, message, span, help, severity, label, path))
+
+    @property
+    def train(self) -> DataFile | None:
+        """The training data, where its file could be read."""
+        return self.data.get("train")
+
+    @property
+    def explained(self) -> DataFile | None:
+        """The split whose rows are explained, where its file could be read."""
+        return self.data.get(self.spec.explain.rows.from_)
+
+    @property
+    def attributions(self) -> list[NamedStep]:
+        """The named steps of both directions."""
+        return [step for step in self.named if step.declaration.direction]
+
+    def of_stage(self, *stages: str) -> list[NamedStep]:
+        """The named steps of some stages."""
+        return [step for step in self.named if step.stage in stages]
+
+    def has_labels(self, split: str) -> bool:
+        """Whether the spec names the labels of a split."""
+        declared = self.spec.data.train if split == "train" else self.spec.data.test
+        return declared is not None and declared.target is not None
+
+    def shape(self) -> Shape | None:
+        """What attribution steps will be run on, as far as it is known."""
+        if self.features is None or self.rows is None or self.n_outputs is None:
+            return None
+        data_rows = self.train.facts.rows if self.train else 0
+        return Shape(self.rows, len(self.features), self.references, self.n_outputs, data_rows)
+
+
+def steps_of(spec: AuditSpec) -> Iterator[tuple[Stage, Path_, Step]]:
+    """Every step of a spec with its stage and path, in the order in which the stages run."""
+    for where in STEP_PATHS:
+        found: Any = spec
+        for part in where:
+            found = getattr(found, part)
+        for index, step in enumerate(found):
+            yield where[-1], (*where, index), step  # type: ignore[misc]
+
+
+def listed(words: Iterable[object]) -> str:
+    """Words as ``a, b and c``."""
+    texts = [str(word) for word in words]
+    return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} and {texts[-1]}" if texts else "nothing"

@@ -1,0 +1,124 @@
+"""A spec whose every word has been looked up: what the compiler lowers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pgx_compiler.diagnostics.diagnostic import Span
+from pgx_compiler.methods.declaration import Declaration, Params, Stage
+from pgx_compiler.modalities.features import FeatureMap
+from pgx_compiler.spec.model import AuditSpec
+from pgx_compiler.spec.source import Document, Path_
+from runtimes.datasets import DatasetFacts
+from runtimes.target import ModelFacts, TensorFacts
+
+Format = Literal["keras", "onnx"]
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One file of the model."""
+
+    path: Path
+    relative: str
+    """Below the spec's folder, with forward slashes: what may be written into plans."""
+    sha256: str
+    facts: ModelFacts
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One split of the data."""
+
+    path: Path
+    relative: str
+    sha256: str
+    facts: DatasetFacts
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """A named region of an image: white pixels of a PNG of the image's size."""
+
+    path: Path
+    relative: str
+    sha256: str
+    height: int
+    width: int
+
+
+@dataclass(frozen=True)
+class ResolvedStep:
+    """One step: its method, its parameters with defaults filled in, and what it runs on."""
+
+    stage: Stage
+    id: str
+    declaration: Declaration
+    params: Params
+    path: Path_
+    """Where it stands: ``("explain", "perturbation", 0)``."""
+    span: Span | None
+    """Of its ``use`` value."""
+    runs_on: Format | None
+    """The file it computes on; None where the method asks no model. Of a request: where its algorithms will run."""
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """A checked audit. Everything in it is static: no model was opened; of the data at most the row ids were read."""
+
+    spec: AuditSpec
+    document: Document
+    root: Path
+    models: Mapping[Format, ModelFile]
+    """By format: ``keras``, ``onnx``."""
+    data: Mapping[str, DataFile]
+    """By split: ``train``, ``test``."""
+    masks: Mapping[str, MaskFile]
+    """Named regions, by feature name."""
+    inputs: tuple[TensorFacts, ...]
+    """The model's inputs, as the Keras file names them where there is one; sizes that it leaves open are the data's."""
+    renamed: Mapping[Format, Mapping[str, str]]
+    """Format to: name in `inputs` to the name that this file gives the same input."""
+    sources: Mapping[str, tuple[str, ...]]
+    """Input name to the arrays of the data file that make it: one array, or the columns of a table in order."""
+    features: FeatureMap
+    columns: tuple[str, ...]
+    """The columns that make the model's input, in order; empty for images."""
+    score: str
+    n_outputs: int
+    classes: tuple[str, ...]
+    """Class names in output order (``0``, ``1``, … where the spec has none); empty for regression."""
+    steps: tuple[ResolvedStep, ...]
+    """In the order in which the stages run."""
+    references: int
+    """Rows that stand for a removed feature: of the background, else 1."""
+    rows: int
+    """How many rows are explained, at most (``errors`` says up to)."""
+    fill: Mapping[str, Any]
+    """``{"kind": "background", "size": 50}``: what `modalities.<modality>.references` takes."""
+    groups: Mapping[str, tuple[str, ...]]
+    """Feature name to the patterns of its columns, for groups alone."""
+    beside: tuple[str, ...]
+    """Columns of the file that the model does not read, though the spec speaks of them (``sensitive``, ``id``, …)."""
+
+    def span(self, *path: str | int) -> Span | None:
+        """Where the value at a path of the document stands."""
+        return self.document.value_span(path)
+
+    def step(self, id: str) -> ResolvedStep:
+        """The step of that id. Raises `KeyError`."""
+        for step in self.steps:
+            if step.id == id:
+                return step
+        raise KeyError(id)
+
+    def of_stage(self, *stages: Stage) -> tuple[ResolvedStep, ...]:
+        """The steps of one or more stages, in order."""
+        return tuple(step for step in self.steps if step.stage in stages)
+
+    @property
+    def attributions(self) -> tuple[ResolvedStep, ...]:
+        """The steps whose result is an attribution, both directions."""
+        return self.of_stage("perturbation", "gradient")

@@ -1,0 +1,140 @@
+"""What a step of an audit may produce. Plain frozen data: numbers, arrays and words, never pictures."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from runtimes.capabilities import Floats
+
+Severity = Literal["info", "warning", "error"]
+Better = Literal["higher", "lower"]
+Status = Literal["measured", "derived", "declared", "not_measured", "not_applicable"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One number that a step has found; it becomes a fact of the factsheet."""
+
+    name: str
+    """Within its step, snake_case: ``psi_max``. The fact's id is ``<stage>.<step>.<name>``."""
+    value: float | None
+    """None: not measured; then `reason` says why."""
+    title: str
+    """What a reader sees: ``Largest PSI of a feature, training against test``."""
+    n: int | None = None
+    """How many rows (or whatever `unit_of_n` of the step is) it rests on."""
+    unit: str = ""
+    """``rows``, ``share``, ``logit``, ``seconds``; empty for a pure number."""
+    interval: tuple[float, float] | None = None
+    """95 % interval, where one is known."""
+    standard_error: float | None = None
+    better: Better | None = None
+    reason: str | None = None
+    subject: str | None = None
+    """The feature, class or group that it is about, where it is about one."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something a reader must know, with its reason and what to do.
+
+    A finding needs an effect above its threshold, significance after correction for the number of tests, and
+    enough rows; too few rows gives severity ``info`` with `verdict` ``unknown``, never a pass.
+    """
+
+    code: str
+    """A stable word of the published list (``class_imbalance``)."""
+    severity: Severity
+    title: str
+    """One line, in plain words."""
+    summary: str
+    """Two or three sentences with the numbers."""
+    subject: str | None = None
+    """Feature, class, group or step."""
+    measures: tuple[str, ...] = ()
+    """Names of the `Measure`s of the same step that carry it."""
+    advice: tuple[str, ...] = ()
+    verdict: Literal["holds", "unknown"] = "holds"
+    effects: tuple[Mapping[str, Any], ...] = ()
+    """What it may do to tuning by itself: ``{"kind": "protocol" | "add" | "seed", ...}``; see tuning."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures in rows and columns, for the factsheet's detail pages."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | float | int | None, ...], ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a precaution (or any check of data or model) returns."""
+
+    measures: tuple[Measure, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    tables: tuple[Table, ...] = ()
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Anything longer that should stay in the evidence."""
+
+
+@dataclass(frozen=True)
+class FeatureValues:
+    """Attributions of features, for one row or for many.
+
+    Shapes are ``(features, outputs)`` for one row, ``(rows, features)`` for many with one output each.
+    """
+
+    values: Floats
+    standard_error: Floats | None = None
+    """Same shape as `values`; None: the method draws nothing at random."""
+    notes: Mapping[str, float] = field(default_factory=dict)
+    """Per-row by-products worth keeping: ``{"samples": 2048}``."""
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """A finished attribution step, as agreement and faithfulness see it. Every array has rows on axis 0."""
+
+    step: str
+    method: str
+    direction: Literal["perturbation", "gradient"]
+    values: Floats
+    """``(rows, features)``: signed, in the score's unit unless the method's `Reading` says otherwise."""
+    standard_error: Floats | None
+    signed: bool
+    """False where the method gives magnitudes only (saliency)."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """One number for each explained row (or one for all), with what chance would give."""
+
+    values: Floats
+    """``(rows,)``; NaN where it is undefined for that row."""
+    title: str
+    range: tuple[float, float] | None = None
+    better: Better = "higher"
+    chance: float | None = None
+    """Expected value for an explanation that knows nothing."""
+    unit: str = ""
+    undefined: str | None = None
+    """Why some rows are NaN, where they are."""
+    extra: Mapping[str, Floats] = field(default_factory=dict)
+    """Further per-row numbers ``(rows,)`` or curves ``(rows, points)``: ``{"curve": ...}``."""
+
+
+def concat_reports(reports: Sequence[Report]) -> Report:
+    """Join several reports into one, in order."""
+    arrays: dict[str, NDArray[Any]] = {}
+    for report in reports:
+        arrays.update(report.arrays)
+    return Report(
+        tuple(m for r in reports for m in r.measures),
+        tuple(f for r in reports for f in r.findings),
+        tuple(t for r in reports for t in r.tables),
+        arrays,
+    )

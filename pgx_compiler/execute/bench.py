@@ -1,0 +1,199 @@
+"""What a worker keeps at hand: data read once, models opened once, and the results that a node rests on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgx_compiler.evidence.results import Attribution
+from pgx_compiler.evidence.store import Artifact, Record, Store
+from pgx_compiler.modalities import modalities
+from pgx_compiler.modalities.data import AuditData, Split, Variable
+from pgx_compiler.modalities.features import FeatureMap, References, Rows
+from runtimes import datasets
+from runtimes.capabilities import Inputs, View
+from pgx_compiler.execute.renaming import renamed
+from runtimes.target import framework_for
+
+
+class UnfitInput(Exception):  # noqa: N818
+    """The data or the model cannot be used, which only running could show; a sentence for the author."""
+
+
+@dataclass
+class Bench:
+    """The worker's side of one audit. Caches live as long as the worker."""
+
+    store: Store
+    splits: dict[str, tuple[Split, dict[str, NDArray[Any]]]] = field(default_factory=dict)
+    models: dict[str, Any] = field(default_factory=dict)
+
+    def artifact(self, record: Mapping[str, Any]) -> Artifact:
+        """A finished node's result, verified."""
+        return self.store.load(Record(**record))
+
+    def split(self, source: Mapping[str, Any]) -> Split:
+        """The rows of a data node."""
+        return self._read(source)[0]
+
+    def beside(self, source: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+        """The columns of a data node that the model does not read, but the audit looks at."""
+        return self._read(source)[1]
+
+    def _read(self, source: Mapping[str, Any]) -> tuple[Split, dict[str, NDArray[Any]]]:
+        key = f"{source['sha256']}{source['split']}{source['columns']}{source['preprocess']}"
+        if key not in self.splits:
+            self.splits[key] = read_split(self.store.path(source["sha256"], source["suffix"]), source)
+        return self.splits[key]
+
+    def model(self, source: Mapping[str, Any], score: str) -> Any:
+        """An open handle of a model node, in one score."""
+        key = f"{source['format']} {source['sha256']} {source['output']} {score}"
+        if key not in self.models:
+            path = self.store.path(source["sha256"], source["suffix"])
+            view = View(score, source["task"], source["output"])
+            opened = framework_for(source["format"]).open_model(path, view)
+            names = {ours: theirs for ours, theirs in source["renamed"].items() if ours != theirs}
+            self.models[key] = renamed(opened, names) if names else opened
+        return self.models[key]
+
+
+def read_split(path: Path, source: Mapping[str, Any]) -> tuple[Split, dict[str, NDArray[Any]]]:
+    """Read a data file as the model's inputs and labels. Raises `UnfitInput` or `DataFileError`."""
+    raw = datasets.read(path)
+    arrays = dict(raw.arrays)
+    labels = None
+    if source["target"]:
+        labels = read_labels(arrays.pop(source["target"]), source)
+    inputs: dict[str, NDArray[Any]] = {}
+    for name, shape, dtype in source["inputs"]:
+        taken = [arrays[array] for array in source["sources"][name]]
+        for array, column in zip(taken, source["sources"][name], strict=True):
+            if array.dtype == object and np.dtype(dtype).kind in "fiu":
+                raise UnfitInput(f"column `{column}` of {source['split']} holds words, but the model reads numbers")
+        joined = taken[0] if len(taken) == 1 else np.stack(taken, axis=1)
+        joined = _scaled(joined, source["preprocess"]["scale"]).astype(dtype)
+        inputs[name] = joined.reshape((len(joined), *[n if n is not None else -1 for n in shape]))
+    n = len(next(iter(inputs.values())))
+    row_ids = np.arange(n) if raw.row_ids is None else raw.row_ids
+    beside = {name: arrays[name] for name in source["beside"] if name in arrays}
+    return Split(source["split"], inputs, labels, row_ids), beside
+
+
+def _scaled(array: NDArray[Any], scale: list[float] | None) -> NDArray[Any]:
+    if scale is None or array.dtype.kind not in "ui":
+        return array
+    low, high = scale
+    return low + array.astype(np.float64) * ((high - low) / 255.0)
+
+
+def read_labels(raw: NDArray[Any], source: Mapping[str, Any]) -> NDArray[Any]:
+    """Class positions (int64) or regression values (float64). Raises `UnfitInput` naming the first bad row."""
+    missing = np.array([v is None for v in raw]) if raw.dtype == object else ~np.isfinite(raw.astype(np.float64))
+    if missing.any():
+        first = int(np.flatnonzero(missing)[0])
+        raise UnfitInput(
+            f"{int(missing.sum())} rows of {source['split']} have no `{source['target']}`; first: row {first}"
+        )
+    if source["task"] == "regression":
+        return raw.astype(np.float64)
+    classes = list(source["classes"])
+    if raw.dtype.kind in "OUS":
+        position = {name: index for index, name in enumerate(classes)}
+        unknown = sorted({str(value) for value in raw} - set(position))
+        if unknown:
+            raise UnfitInput(f"`{source['target']}` has values that are no class: {', '.join(unknown[:5])}")
+        return np.array([position[str(value)] for value in raw], np.int64)
+    labels = raw.astype(np.int64)
+    outside = np.flatnonzero((labels < 0) | (labels >= len(classes)))
+    if len(outside):
+        row = int(outside[0])
+        raise UnfitInput(
+            f"row {row} of {source['split']} has class {labels[row]}, but there are {len(classes)} classes"
+        )
+    return labels
+
+
+def feature_map(description: Mapping[str, Any], inputs: Inputs) -> FeatureMap:
+    """Build the feature map that a node's parameters describe."""
+    modality = modalities()[description["modality"]]
+    shapes = {name: array.shape[1:] for name, array in inputs.items()}
+    if description["modality"] == "image":
+        found: FeatureMap = modality.feature_map(shapes, description["size"])
+    else:
+        found = modality.feature_map(shapes, description["columns"], description["groups"])
+    return found
+
+
+def explained_rows(bench: Bench, node: Mapping[str, Any], inputs: Mapping[str, Any]) -> tuple[Rows, list[str]]:
+    """The rows that a node explains, with their references, and their row ids."""
+    split = bench.split(inputs["data"]["params"])
+    rows = bench.artifact(inputs["rows"]["record"]).arrays
+    references = bench.artifact(inputs["references"]["record"])
+    chosen = {name: array[rows["index"]] for name, array in split.inputs.items()}
+    features = feature_map(node["params"]["features"], split.inputs)
+    held = References({name: references.arrays[name] for name in split.inputs}, references.document["name"])
+    return Rows(chosen, rows["target"], held, features), [str(row) for row in rows["row_ids"]]
+
+
+def audit_data(bench: Bench, about: Mapping[str, Any], inputs: Mapping[str, Any]) -> AuditData:
+    """The data of an audit as precaution methods see it."""
+    train = bench.split(inputs["train"]["params"])
+    test = bench.split(inputs["test"]["params"]) if "test" in inputs else None
+    features = feature_map(about["features"], train.inputs)
+    modality = modalities()[about["modality"]]
+    roles = about["roles"]
+    columns = about["features"]["columns"]
+    variables = modality.variables(train.inputs, test.inputs if test else None, features, columns, roles)
+    named = [_with_categories(v, about["categories"].get(v.name)) for v in variables]
+    aside = bench.beside(inputs["train"]["params"])
+    aside_test = bench.beside(inputs["test"]["params"]) if test else {}
+    named += [_beside(name, values, aside_test.get(name), roles.get(name, "feature")) for name, values in aside.items()]
+    return AuditData(about["modality"], about["task"], tuple(about["classes"]), train, test, features, tuple(named))
+
+
+def _with_categories(variable: Variable, categories: list[str] | None) -> Variable:
+    if not categories or variable.kind == "categorical":
+        return variable
+
+    def codes(values: NDArray[Any] | None) -> NDArray[Any] | None:
+        if values is None:
+            return None
+        return np.where(np.isfinite(values), np.nan_to_num(values), -1).astype(np.int64)
+
+    train = codes(variable.train)
+    assert train is not None
+    return Variable(
+        variable.name, "categorical", train, codes(variable.test), tuple(categories), variable.role, unit=variable.unit
+    )
+
+
+def _beside(name: str, train: NDArray[Any], test: NDArray[Any] | None, role: Any) -> Variable:
+    if train.dtype.kind in "fiu":
+        other = None if test is None else test.astype(np.float64)
+        return Variable(name, "numeric", train.astype(np.float64), other, role=role, is_descriptor=True)
+    words = sorted({str(v) for part in (train, test) if part is not None for v in part if v is not None})
+    position = {word: index for index, word in enumerate(words)}
+
+    def codes(values: NDArray[Any] | None) -> NDArray[Any] | None:
+        return None if values is None else np.array([position.get(str(v), -1) for v in values], np.int64)
+
+    found = codes(train)
+    assert found is not None
+    return Variable(name, "categorical", found, codes(test), tuple(words), role, is_descriptor=True)
+
+
+def attribution_of(node: Mapping[str, Any], artifact: Artifact) -> Attribution:
+    """A finished attribution, as agreement and faithfulness see it."""
+    document = artifact.document
+    return Attribution(
+        node.get("step") or node["id"],
+        document["method"],
+        document["direction"],
+        artifact.arrays["values"],
+        artifact.arrays.get("standard_error"),
+        document["signed"],
+    )

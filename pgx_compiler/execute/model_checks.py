@@ -1,0 +1,146 @@
+"""Is it one model, and is it any good: parity of the two files, and performance on labelled rows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pgx_compiler.evidence.results import Finding, Measure, Report
+from pgx_compiler.evidence.summary import wilson_interval
+from runtimes.capabilities import Floats
+
+PARITY_TOLERANCE = 1e-4
+"""Largest difference of an output between the two files, in the output's unit, below which they count as the same
+model. Own default: conversions of float32 networks measured here differ by 4e-7, a wrong preprocessing by 1e-2 and more."""
+
+OVERFIT_GAP = 0.05
+"""Accuracy lost from training to test rows that is worth a finding, if it is also beyond two standard errors (own default)."""
+
+
+def parity(keras: Mapping[str, Any], onnx: Mapping[str, Any], score: str) -> tuple[Report, bool]:
+    """Compare the outputs of both files on the same rows; returns the report and whether they are the same model."""
+    output = np.abs(keras["output"] - onnx["output"]).max(axis=1)
+    difference = np.abs(keras["score"] - onnx["score"]).max(axis=1)
+    same = keras["output"].argmax(axis=1) == onnx["output"].argmax(axis=1)
+    n = len(output)
+    holds = bool(output.max() <= PARITY_TOLERANCE)
+    measures = [
+        Measure("max_difference", float(output.max()), "Largest difference of an output between white box and black box",
+                n, "output", better="lower"),
+        Measure("max_score_difference", float(difference.max()), "Largest difference of the explained score",
+                n, score, better="lower"),
+    ]  # fmt: skip
+    if keras["output"].shape[1] > 1:
+        share = float(same.mean())
+        measures.append(
+            Measure("same_class", share, "Rows that both files put in the same class", n, "share",
+                    wilson_interval(int(same.sum()), n), better="higher")
+        )  # fmt: skip
+    findings = []
+    if not holds:
+        findings.append(
+            Finding(
+                "model_parity_broken",
+                "error",
+                "The white box and the black box are not the same model",
+                f"Their outputs differ by up to {output.max():.3g} on {n} rows; {PARITY_TOLERANCE:g} is allowed. "
+                "What one direction explains is not what the other explains.",
+                measures=("max_difference",),
+                advice=("Export the ONNX file again from this Keras file, and check the preprocessing.",),
+            )
+        )
+    return Report(tuple(measures), tuple(findings), arrays={"difference": output}), holds
+
+
+def performance(test: Mapping[str, Any], train: Mapping[str, Any] | None, task: str) -> Report:
+    """Accuracy and log-loss (or errors of a regression) on test rows, against training rows where both are known."""
+    if "labels" not in test:
+        missing = Measure("accuracy", None, "Share of rows put in the right class", reason="the data names no target")
+        return Report((missing,))
+    if task == "regression":
+        error = test["output"][:, 0] - test["labels"]
+        return Report(
+            (
+                Measure(
+                    "rmse", float(np.sqrt((error**2).mean())), "Root mean squared error", len(error), better="lower"
+                ),
+                Measure(
+                    "mean_absolute_error",
+                    float(np.abs(error).mean()),
+                    "Mean absolute error",
+                    len(error),
+                    better="lower",
+                ),
+            )
+        )
+    right = _right(test)
+    n = len(right)
+    majority = np.bincount(test["labels"], minlength=test["output"].shape[1]).max() / n
+    measures = [
+        Measure("accuracy", float(right.mean()), "Share of test rows put in the right class", n, "share",
+                wilson_interval(int(right.sum()), n), better="higher"),
+        Measure("majority_share", float(majority), "Accuracy of always saying the commonest class", n, "share"),
+        Measure("log_loss", _log_loss(test), "Mean log-loss on test rows", n, "nats", better="lower"),
+    ]  # fmt: skip
+    if test["output"].shape[1] == 2 and 0 < test["labels"].mean() < 1:
+        measures.append(
+            Measure("auc", _auc(test["output"][:, 1], test["labels"]), "Area under the ROC curve on test rows", n,
+                    better="higher")
+        )  # fmt: skip
+    findings: list[Finding] = []
+    if train is not None and "labels" in train:
+        learned = _right(train)
+        measures.append(
+            Measure("accuracy_train", float(learned.mean()), "Share of training rows put in the right class", len(learned),
+                    "share", wilson_interval(int(learned.sum()), len(learned)))
+        )  # fmt: skip
+        findings += _fit_findings(right, learned)
+    if float(right.mean()) <= majority + 1.96 * np.sqrt(majority * (1 - majority) / n):
+        findings.append(
+            Finding(
+                "underfitting",
+                "warning",
+                "The model is not clearly better than always saying the commonest class",
+                f"It is right on {right.mean():.1%} of {n} test rows; the commonest class alone makes {majority:.1%}. "
+                "Explanations of a model without skill explain little.",
+                measures=("accuracy", "majority_share"),
+                advice=("Judge it by a measure that suits its use (AUC, log-loss) before reading its explanations.",),
+            )
+        )
+    return Report(tuple(measures), tuple(findings))
+
+
+def _fit_findings(right: Any, learned: Any) -> list[Finding]:
+    gap = float(learned.mean() - right.mean())
+    error = float(np.sqrt(right.var() / len(right) + learned.var() / len(learned)))
+    if gap <= OVERFIT_GAP or gap <= 2 * error:
+        return []
+    return [
+        Finding(
+            "overfitting",
+            "warning",
+            "The model does worse on unseen rows than on those it learned from",
+            f"Accuracy falls by {gap:.1%} (standard error {error:.1%}) from training to test rows.",
+            measures=("accuracy", "accuracy_train"),
+            advice=("Explain unseen rows only; consider more regularisation or more data.",),
+        )
+    ]
+
+
+def _right(predictions: Mapping[str, Any]) -> Any:
+    return (predictions["output"].argmax(axis=1) == predictions["labels"]).astype(np.float64)
+
+
+def _log_loss(predictions: Mapping[str, Any]) -> float:
+    output: Floats = predictions["output"]
+    chosen = output[np.arange(len(output)), predictions["labels"]]
+    return float(-np.log(np.clip(chosen, 1e-12, 1.0)).mean())
+
+
+def _auc(score: Floats, labels: Any) -> float:
+    from scipy.stats import rankdata
+
+    ranks = rankdata(score)
+    positive = labels == 1
+    n, m = int(positive.sum()), int((~positive).sum())
+    return float((ranks[positive].sum() - n * (n + 1) / 2) / (n * m))

@@ -1,0 +1,268 @@
+"""What each operation of the graph does. A function takes the node, its inputs and a bench, and makes an `Artifact`."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pgx_compiler.evidence.canonical import plain
+from pgx_compiler.evidence.results import Finding, Measure, Report
+from pgx_compiler.evidence.store import Artifact, Store
+from pgx_compiler.execute import reliance, rows_chosen, trials
+from pgx_compiler.execute.bench import (
+    Bench,
+    UnfitInput,
+    attribution_of,
+    audit_data,
+    explained_rows,
+    feature_map,
+)
+from pgx_compiler.execute.model_checks import parity, performance
+from pgx_compiler.evidence.summary import summarise
+from pgx_compiler.methods.apply import attribute, compare, judge
+from pgx_compiler.methods.catalogue import catalogue
+from pgx_compiler.modalities import modalities
+from runtimes.capabilities import Spent
+
+Node = Mapping[str, Any]
+Inputs = Mapping[str, Any]
+Progress = Callable[[int, int], None]
+Operation = Callable[[Bench, Node, Inputs, Progress], Artifact]
+
+_benches: dict[str, Bench] = {}
+
+
+def perform(payload: Mapping[str, Any], progress: Progress) -> Mapping[str, Any]:
+    """Compute one node and keep its result in the store: the one function that workers run.
+
+    Args:
+        payload: ``node`` (a `pgx_compiler.ir.node.Node` as a dictionary), ``inputs`` (port to ``{"id", "op", "params",
+            "record"}``), ``store`` (its folder).
+        progress: told the rows done and the rows there are.
+    """
+    node = payload["node"]
+    bench = _benches.setdefault(payload["store"], Bench(Store(Path(payload["store"]))))
+    before = _spent(bench)
+    started = time.perf_counter()
+    artifact = OPERATIONS[node["op"]](bench, node, payload["inputs"], progress)
+    seconds = time.perf_counter() - started
+    after = _spent(bench)
+    spent = {"forward": after.forward - before.forward, "backward": after.backward - before.backward}
+    for name, rows in artifact.document.get("spent_inside", {}).items():
+        spent[name] += rows
+    record = bench.store.keep(node["key"], artifact, node["ingredients"], spent, seconds)
+    return {"record": plain(record)}
+
+
+def _spent(bench: Bench) -> Spent:
+    handles = bench.models.values()
+    return Spent(sum(h.spent.forward for h in handles), sum(h.spent.backward for h in handles))
+
+
+def _report(report: Report) -> Artifact:
+    document = {"measures": plain(report.measures), "findings": plain(report.findings), "tables": plain(report.tables)}
+    return Artifact(document, report.arrays)
+
+
+def _check(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:
+    declaration = catalogue()[node["method"]]
+    about = node["params"]["about"]
+    data = audit_data(bench, about, inputs)
+    params = declaration.params.model_validate(node["params"]["with"])
+    arguments: list[Any] = [data]
+    if declaration.capability:
+        arguments.append(bench.model(inputs["model"]["params"], about["score"]))
+    arguments.append(params)
+    if declaration.stochastic:
+        arguments.append(np.random.default_rng(node["seed"]))
+    report = declaration.function(*arguments)
+    rows = len(data.train) + (len(data.test) if data.test else 0)
+    progress(rows, rows)
+    return _report(report)
+
+
+def _predict(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:
+    split = bench.split(inputs["data"]["params"])
+    model = inputs["model"]["params"]
+    kinds = {"score": node["params"]["score"]}
+    kinds["output"] = "probability" if node["params"]["task"] == "classification" else "value"
+    arrays = {}
+    for done, (name, score) in enumerate(kinds.items(), 1):
+        arrays[name] = bench.model(model, score).predict(split.inputs)
+        bad = np.flatnonzero(~np.isfinite(arrays[name]).all(axis=1))
+        if len(bad):
+            raise UnfitInput(_not_finite(split.inputs, inputs["data"]["params"], int(bad[0]), len(bad)))
+        progress(done * len(split), 2 * len(split))
+    if split.labels is not None:
+        arrays["labels"] = split.labels
+    return Artifact({"rows": len(split), "format": model["format"], "split": split.name}, arrays)
+
+
+def _not_finite(rows: Mapping[str, Any], source: Mapping[str, Any], row: int, count: int) -> str:
+    sentence = f"the model gives no finite score for {count} rows of {source['split']}; first: row {row}"
+    for name, array in rows.items():
+        flat = np.asarray(array[row]).reshape(-1)
+        if flat.dtype.kind == "f" and not np.isfinite(flat).all():
+            at = int(np.flatnonzero(~np.isfinite(flat))[0])
+            column = source["columns"][at] if len(source["columns"]) == len(flat) else f"element {at}"
+            return f"{sentence}, where `{column}` of `{name}` is missing or infinite; fill it before the model sees it"
+    return f"{sentence}, though all its inputs are finite"
+
+
+def _parity(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:  # noqa: ARG001
+    first, second = (bench.artifact(inputs[port]["record"]).arrays for port in ("keras", "onnx"))
+    report, holds = parity(first, second, node["params"]["score"])
+    artifact = _report(report)
+    return Artifact({**artifact.document, "holds": holds}, artifact.arrays)
+
+
+def _performance(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:  # noqa: ARG001
+    test = bench.artifact(inputs["test"]["record"]).arrays
+    train = bench.artifact(inputs["train"]["record"]).arrays if "train" in inputs else None
+    return _report(performance(test, train, node["params"]["task"]))
+
+
+def _rows(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:  # noqa: ARG001
+    split = bench.split(inputs["data"]["params"])
+    predictions = bench.artifact(inputs["predictions"]["record"]).arrays
+    return rows_chosen.choose(split, predictions, node["params"], np.random.default_rng(node["seed"]))
+
+
+def _references(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:  # noqa: ARG001
+    train = bench.split(inputs["train"]["params"])
+    split = bench.split(inputs["data"]["params"])
+    index = bench.artifact(inputs["rows"]["record"]).arrays["index"]
+    description = node["params"]["features"]
+    features = feature_map(description, train.inputs)
+    chosen = {name: array[index] for name, array in split.inputs.items()}
+    modality = modalities()[description["modality"]]
+    found = modality.references(
+        chosen, train.inputs, node["params"]["fill"], features, np.random.default_rng(node["seed"])
+    )
+    return Artifact({"name": found.name, "references": len(found)}, found.inputs)
+
+
+def _attribute(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:
+    declaration = catalogue()[node["method"]]
+    model = bench.model(inputs["model"]["params"], node["params"]["score"])
+    rows, ids = explained_rows(bench, node, inputs)
+    params = declaration.params.model_validate(node["params"]["with"])
+    found = attribute(declaration, model, rows, params, node["seed"] or 0, ids, progress)
+    if not np.isfinite(found.values).all():
+        raise UnfitInput(f"{declaration.name} gives values that are not finite")
+    arrays = {
+        "values": found.values,
+        "feature_names": np.array(rows.features.names),
+        "row_ids": np.array(ids),
+        "targets": rows.target,
+        "base_values": found.base_values,
+        "scores": found.scores,
+        **{f"map_{name}": array for name, array in found.maps.items()},
+        **{f"input_{name}": array for name, array in rows.inputs.items()},
+    }
+    if found.standard_error is not None:
+        arrays["standard_error"] = found.standard_error
+    report = _explanation_report(
+        declaration.name, declaration.signed, declaration.unit, arrays, node["params"]["score"]
+    )
+    document = {
+        **_report(report).document,
+        "method": declaration.name,
+        "direction": node["params"]["direction"],
+        "signed": declaration.signed,
+        "unit": declaration.unit,
+        "score": node["params"]["score"],
+    }
+    return Artifact(document, arrays)
+
+
+def _explanation_report(method: str, signed: bool, unit: str, arrays: Mapping[str, Any], score: str) -> Report:
+    values = arrays["values"]
+    measures = []
+    findings = []
+    dead = int((np.abs(values).max(axis=1) == 0).sum())
+    measures.append(
+        Measure("rows_without_attribution", float(dead), "Rows whose every attribution is zero", len(values), "rows")
+    )
+    if dead:
+        findings.append(
+            Finding(
+                "gradient_dead" if method != "occlusion" else "explanation_ignores_model",
+                "warning",
+                f"{method} says nothing about {dead} of {len(values)} rows",
+                f"Every attribution of {dead} rows is exactly zero: the score does not react where the method looks.",
+                measures=("rows_without_attribution",),
+                advice=("Look for saturation, a cut graph, or rows equal to the references.",),
+            )
+        )
+    if signed and unit == "score":
+        difference = arrays["scores"] - arrays["base_values"]
+        gap = np.abs(values.sum(axis=1) - difference)
+        relative = float(np.median(gap) / max(float(np.median(np.abs(difference))), 1e-12))
+        measures += [
+            Measure(
+                "completeness_gap", float(gap.max()), "Largest gap between the sum of a row's values and the difference"
+                " that they share out", len(values), score, better="lower",
+            ),
+            Measure("completeness_gap_relative", relative, "Median gap over the median difference", len(values),
+                    "share", better="lower"),
+        ]  # fmt: skip
+    if "standard_error" in arrays:
+        error = float(arrays["standard_error"].mean())
+        measures.append(
+            Measure("standard_error", error, "Mean sampling error of a value", values.size, score, better="lower")
+        )
+    return Report(tuple(measures), tuple(findings))
+
+
+def _compare(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:  # noqa: ARG001
+    declaration = catalogue()[node["method"]]
+    if "parity" in inputs and not bench.artifact(inputs["parity"]["record"]).document["holds"]:
+        reason = "the white box and the black box are not the same model, so their explanations are not compared"
+        return Artifact({"blocked": reason, "summary": summarise(np.array([]))})
+    first, second = (attribution_of(inputs[p], bench.artifact(inputs[p]["record"])) for p in ("first", "second"))
+    scores = compare(declaration, first, second, declaration.params.model_validate(node["params"]["with"]))
+    document = {
+        "summary": summarise(scores.values),
+        "chance": scores.chance,
+        "range": scores.range,
+        "better": scores.better,
+        "title": scores.title,
+        "unit": scores.unit,
+        "undefined": scores.undefined,
+    }
+    return Artifact(document, {"values": scores.values, **scores.extra})
+
+
+def _judge(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:
+    declaration = catalogue()[node["method"]]
+    model = bench.model(inputs["model"]["params"], node["params"]["score"])
+    rows, ids = explained_rows(bench, node, inputs)
+    attribution = bench.artifact(inputs["attribution"]["record"])
+    params = declaration.params.model_validate(node["params"]["with"])
+    values = attribution.arrays["values"]
+    scores = judge(declaration, model, rows, values, params, node["seed"] or 0, ids, progress)
+    document = {
+        "summary": summarise(scores.values),
+        "better": scores.better,
+        "title": scores.title,
+        "unit": node["params"]["score"],
+    }
+    return Artifact(document, {"values": scores.values, **scores.extra})
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    "check": _check,
+    "predict": _predict,
+    "parity": _parity,
+    "performance": _performance,
+    "rows": _rows,
+    "references": _references,
+    "attribute": _attribute,
+    "compare": _compare,
+    "judge": _judge,
+    "rely": reliance.rely,
+    "tune": trials.tune,
+}

@@ -1,0 +1,284 @@
+"""Join what people expect and what the data said with what the explanations show."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgx_compiler.evidence.canonical import plain
+from pgx_compiler.evidence.results import Finding, Measure, Severity
+from pgx_compiler.evidence.store import Artifact
+from pgx_compiler.execute.bench import Bench, feature_map
+from pgx_compiler.evidence.summary import bootstrap_interval
+from pgx_compiler.modalities.features import FIXED, FeatureMap
+from runtimes.capabilities import Floats
+
+IRRELEVANT_BELOW = 0.5
+"""A feature is irrelevant if its share of all attribution stays below this part of an even share (own default)."""
+
+MATTERS_ABOVE = 1.0
+"""A feature matters if its share of all attribution is above an even share (own default)."""
+
+SENSITIVE_ABOVE = 0.10
+"""Share of all attribution on sensitive features that is worth a finding (rule J1: 10 % of the total)."""
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class _Explained:
+    step: str
+    values: Floats
+    signed: bool
+
+
+def rely(
+    bench: Bench, node: Mapping[str, Any], inputs: Mapping[str, Any], progress: Callable[[int, int], None]
+) -> Artifact:
+    """Test the expectations, and measure the reliance on sensitive and on drifted features."""
+    params = node["params"]
+    split = bench.split(inputs["data"]["params"])
+    features = feature_map(params["features"], split.inputs)
+    artifacts = {
+        inputs[port]["step"]: bench.artifact(inputs[port]["record"])
+        for port in inputs
+        if port.startswith("attribution.")
+    }
+    explained = [_Explained(s, a.arrays["values"], a.document["signed"]) for s, a in sorted(artifacts.items())]
+    any_artifact = next(iter(artifacts.values()))
+    rows = {k.removeprefix("input_"): v for k, v in any_artifact.arrays.items() if k.startswith("input_")}
+    regions = {name: _region(bench, sha, suffix, features) for name, (sha, suffix) in params["regions"].items()}
+    measures: list[Measure] = []
+    findings: list[Finding] = []
+    outcomes: list[dict[str, Any]] = []
+    for number, expectation in enumerate(params["expectations"]):
+        outcome = _expectation(expectation, explained, features, regions, rows, any_artifact.arrays["targets"], params)
+        measures += outcome.pop("measures")
+        outcomes.append({**outcome, "number": number})
+        if outcome["status"] == "violated":
+            findings.append(_violated(expectation, outcome))
+        progress(number + 1, len(params["expectations"]))
+    _sensitive(params["sensitive"], explained, features, measures, findings)
+    _drifted(bench, inputs, explained, features, measures, findings)
+    document = {"measures": plain(measures), "findings": plain(findings), "tables": [], "expectations": outcomes}
+    return Artifact(document)
+
+
+def shares(values: Floats, owned: Floats) -> Floats:
+    """Share of each row's total magnitude that lies on some features; ``owned (features,)`` weights 0..1."""
+    magnitude = np.abs(values)
+    total = magnitude.sum(axis=1)
+    return np.divide(magnitude @ owned, total, out=np.full(len(values), np.nan), where=total > 0)
+
+
+def _region(bench: Bench, sha256: str, suffix: str, features: FeatureMap) -> Floats:
+    """How much of each feature lies in a masked region, ``(features,)`` from 0 to 1."""
+    from PIL import Image
+
+    with Image.open(bench.store.path(sha256, suffix)) as image:
+        mask = np.asarray(image.convert("L")) > 127
+    (owner,) = features.owners.values()
+    flat: NDArray[Any] = np.broadcast_to(mask.reshape(mask.shape + (1,) * (owner.ndim - 2)), owner.shape)
+    inside = np.bincount(owner[flat & (owner != FIXED)], minlength=len(features))
+    return inside / np.maximum(features.sizes(), 1)
+
+
+def _owned(name: str, features: FeatureMap, regions: Mapping[str, Floats]) -> Floats:
+    return regions[name] if name in regions else np.array([float(f == name) for f in features.names])
+
+
+def _expectation(
+    expectation: Mapping[str, Any],
+    explained: list[_Explained],
+    features: FeatureMap,
+    regions: Mapping[str, Floats],
+    rows: Mapping[str, Any],
+    targets: Any,
+    params: Mapping[str, Any],
+) -> dict[str, Any]:
+    feature, effect = expectation["feature"], expectation["effect"]
+    owned = _owned(feature, features, regions)
+    fair = float(owned.sum() / len(features))
+    verdicts: list[str] = []
+    measures: list[Measure] = []
+    for step in explained:
+        if effect in ("irrelevant", "matters"):
+            per_row = shares(step.values, owned)
+            threshold = fair * (IRRELEVANT_BELOW if effect == "irrelevant" else MATTERS_ABOVE)
+            name, title = "share", f"Share of {step.step}'s attribution on {feature} (an even share is {fair:.3g})"
+            value, interval = float(np.nanmean(per_row)), bootstrap_interval(per_row, "mean")
+            verdicts.append(_settle(interval, threshold, below=effect == "irrelevant"))
+        elif step.signed:
+            value, interval = _direction(step.values, features, feature, rows, targets, expectation, params)
+            name, title = "direction", f"Rank correlation of {feature} with its attribution by {step.step}"
+            verdicts.append(_settle(interval, 0.0, below=effect == "decreases"))
+        else:
+            continue
+        measures.append(
+            Measure(f"{feature}.{effect}.{name}.{step.step}", value, title, len(step.values), "share" if name == "share" else "",
+                    interval, subject=feature)
+        )  # fmt: skip
+    distinct = set(verdicts)
+    status = distinct.pop() if len(distinct) == 1 else "unknown"
+    agree = {"confirmed": "confirm it", "violated": "contradict it"}
+    summary = (
+        f"All {len(verdicts)} explanations {agree[status]}."
+        if status in agree
+        else f"Not settled: {', '.join(f'{v} {verdicts.count(v)}' for v in sorted(set(verdicts))) or 'nothing measured'}."
+    )
+    return {
+        "feature": feature,
+        "effect": effect,
+        "on": expectation.get("on"),
+        "status": status,
+        "summary": summary,
+        "measures": measures,
+        "names": [measure.name for measure in measures],
+    }
+
+
+def _settle(interval: Interval | None, threshold: float, *, below: bool) -> str:
+    if interval is None or not np.isfinite(interval).all():
+        return "unknown"
+    low, high = interval
+    if high < threshold:
+        return "confirmed" if below else "violated"
+    if low > threshold:
+        return "violated" if below else "confirmed"
+    return "unknown"
+
+
+def _direction(
+    values: Floats,
+    features: FeatureMap,
+    feature: str,
+    rows: Mapping[str, Any],
+    targets: Any,
+    expectation: Mapping[str, Any],
+    params: Mapping[str, Any],
+) -> tuple[float, Interval | None]:
+    """Spearman correlation of a feature's value with its attribution, with its bootstrap interval over rows."""
+    from scipy.stats import rankdata
+
+    flat = np.concatenate([np.asarray(a).reshape(len(a), -1) for a in rows.values()], axis=1)
+    owner = np.concatenate([o.reshape(-1) for o in features.owners.values()])
+    at = features.names.index(feature)
+    held = np.flatnonzero(owner == at)
+    if len(held) != 1:
+        return float("nan"), None
+    sign = np.ones(len(values))
+    if expectation.get("on") is not None and params["classes"]:
+        wanted = list(params["classes"]).index(expectation["on"])
+        # of two classes the other one's score is the mirror image; of more it says nothing about this one
+        sign = np.where(targets == wanted, 1.0, -1.0 if len(params["classes"]) == 2 else np.nan)
+    x, y = flat[:, held[0]].astype(np.float64), values[:, at] * sign
+    known = np.isfinite(x) & np.isfinite(y)
+    x, y = x[known], y[known]
+    if len(x) < 5 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan"), None
+    drawn = np.random.default_rng(20260401).integers(0, len(x), (1000, len(x)))
+    ranks = [np.apply_along_axis(rankdata, 1, part[drawn]) for part in (x, y)]
+    centred = [r - r.mean(axis=1, keepdims=True) for r in ranks]
+    scale = np.sqrt((centred[0] ** 2).sum(axis=1) * (centred[1] ** 2).sum(axis=1))
+    correlations = np.divide((centred[0] * centred[1]).sum(axis=1), scale, out=np.zeros(len(drawn)), where=scale > 0)
+    low, high = np.quantile(correlations, [0.025, 0.975])
+    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1]), (float(low), float(high))
+
+
+def _violated(expectation: Mapping[str, Any], outcome: Mapping[str, Any]) -> Finding:
+    return Finding(
+        "expectation_violated",
+        "warning",
+        f"`{expectation['feature']}` was expected to be {_EFFECT[expectation['effect']]}, and is not",
+        outcome["summary"],
+        expectation["feature"],
+        tuple(outcome["names"]),
+        ("Ask those who know the domain before the model is used; look at the rows where the feature weighs most.",),
+    )
+
+
+_EFFECT = {
+    "irrelevant": "irrelevant",
+    "matters": "important",
+    "increases": "increasing the score",
+    "decreases": "decreasing the score",
+}
+
+
+def _sensitive(
+    sensitive: list[str],
+    explained: list[_Explained],
+    features: FeatureMap,
+    measures: list[Measure],
+    findings: list[Finding],
+) -> None:
+    known = [name for name in sensitive if name in features.names]
+    if not known:
+        return
+    owned = np.array([float(name in known) for name in features.names])
+    above = []
+    for step in explained:
+        per_row = shares(step.values, owned)
+        name = f"sensitive_share.{step.step}"
+        interval = bootstrap_interval(per_row, "mean")
+        measures.append(
+            Measure(name, float(np.nanmean(per_row)), f"Share of {step.step}'s attribution on sensitive features", len(per_row),
+                    "share", interval, better="lower", subject=", ".join(known))
+        )  # fmt: skip
+        if interval and interval[0] > SENSITIVE_ABOVE:
+            above.append(name)
+    if above:
+        severity: Severity = "error" if len(above) == len(explained) else "warning"
+        findings.append(
+            Finding(
+                "reliance_on_sensitive",
+                severity,
+                f"The model leans on {', '.join(known)}",
+                f"{len(above)} of {len(explained)} explanations put more than {SENSITIVE_ABOVE:.0%} of their attribution on "
+                "sensitive features. A small share would not clear the model: other features may stand for them.",
+                ", ".join(known),
+                tuple(above),
+                (
+                    "Ask whether these features may be used for this decision at all.",
+                    "Compare groups by their outcomes.",
+                ),
+            )
+        )
+
+
+def _drifted(
+    bench: Bench,
+    inputs: Mapping[str, Any],
+    explained: list[_Explained],
+    features: FeatureMap,
+    measures: list[Measure],
+    findings: list[Finding],
+) -> None:
+    drifted = {
+        finding["subject"]
+        for port in inputs
+        if port.startswith("check.")
+        for finding in bench.artifact(inputs[port]["record"]).document["findings"]
+        if finding["code"] == "feature_drift" and finding["verdict"] == "holds"
+    }
+    at = [index for index, name in enumerate(features.names) if name in drifted]
+    if not at:
+        return
+    owned = np.isin(np.arange(len(features)), at).astype(np.float64)
+    for step in explained:
+        per_row = shares(step.values, owned)
+        name = f"drifted_share.{step.step}"
+        interval = bootstrap_interval(per_row, "mean")
+        measures.append(
+            Measure(name, float(np.nanmean(per_row)), f"Share of {step.step}'s attribution on drifted features", len(per_row),
+                    "share", interval, better="lower")
+        )  # fmt: skip
+        if interval and interval[0] > len(at) / len(features):
+            names = ", ".join(features.names[i] for i in at)
+            findings.append(
+                Finding("reliance_on_drifted", "warning", f"{step.step} leans on features that have drifted",
+                        f"{names} carry more than an even share of the attribution, and their distribution has changed.",
+                        names, (name,), ("Measure the accuracy on recent rows before relying on the model.",))
+            )  # fmt: skip

@@ -1,0 +1,50 @@
+"""A handle whose file gives its inputs other names than the audit does."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from runtimes.capabilities import Differentiable, Floats, Inputs, Integers, Predictor, Spent
+
+
+class RenamedPredictor:
+    """A black box asked under the audit's names."""
+
+    def __init__(self, handle: Predictor, names: Mapping[str, str]) -> None:
+        self._handle: Any = handle
+        self._names = names
+
+    @property
+    def rows_per_call(self) -> int:
+        """As the handle says."""
+        return int(self._handle.rows_per_call)
+
+    @property
+    def spent(self) -> Spent:
+        """As the handle counts."""
+        spent: Spent = self._handle.spent
+        return spent
+
+    def predict(self, inputs: Inputs) -> Floats:
+        """Scores, ``(rows, outputs)``."""
+        scores: Floats = self._handle.predict(self._theirs(inputs))
+        return scores
+
+    def _theirs(self, inputs: Inputs) -> dict[str, Any]:
+        return {self._names.get(name, name): array for name, array in inputs.items()}
+
+
+class RenamedDifferentiable(RenamedPredictor):
+    """A white box asked under the audit's names."""
+
+    def gradient(self, inputs: Inputs, target: Integers) -> Inputs:
+        """Gradients under the audit's names."""
+        ours = {theirs: ours for ours, theirs in self._names.items()}
+        found = self._handle.gradient(self._theirs(inputs), target)
+        return {ours.get(name, name): array for name, array in found.items()}
+
+
+def renamed(handle: Any, names: Mapping[str, str]) -> Any:
+    """The handle under the audit's input names; a tree ensemble is opened by column, so that it keeps its own."""
+    if isinstance(handle, Differentiable):
+        return RenamedDifferentiable(handle, names)
+    return RenamedPredictor(handle, names)

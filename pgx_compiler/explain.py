@@ -1,0 +1,197 @@
+"""Answers of ``pgx explain`` and ``pgx methods``: a diagnostic code, a method, or why a node runs."""
+
+import re
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pgx_compiler
+from pgx_compiler.diagnostics.codes import collect
+from pgx_compiler.diagnostics.diagnostic import AuthorError, Code, Diagnostic, Diagnostics
+from pgx_compiler.diagnostics.nearest import nearest
+from pgx_compiler.evidence.store import Record, Store
+from pgx_compiler.ir.node import Node
+from pgx_compiler.methods.catalogue import STAGES, catalogue
+from pgx_compiler.methods.declaration import Declaration
+
+NOTHING_CALLED_SO = Code(
+    3090,
+    "nothing-called-so",
+    "`pgx explain` knows diagnostic codes (PGX2001), methods (`pgx methods`) and, with `--spec`, the nodes of its plan.",
+)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One explanation, for people and for programs."""
+
+    text: str
+    data: Mapping[str, Any]
+
+
+def explain(what: str, spec: str | None = None) -> Answer:
+    """Explain a code, a method, or a node of a spec's plan. Raises `AuthorError` where there is nothing called so."""
+    if re.fullmatch(r"(?i)pgx\d{4}", what):
+        return _code(what.upper())
+    if spec is not None:
+        return _node(what, spec)
+    if what in catalogue():
+        return _method(catalogue()[what])
+    raise _unknown(what, [*catalogue()], "a node needs `--spec FILE`")
+
+
+def _unknown(what: str, known: list[str], more: str) -> AuthorError:
+    near = nearest(what, known)
+    help_ = f"did you mean `{near}`? " if near else ""
+    found = Diagnostics()
+    found.add(Diagnostic(NOTHING_CALLED_SO, f"there is nothing called `{what}`", None, help_ + more))
+    return AuthorError(found)
+
+
+def _code(name: str) -> Answer:
+    codes = collect(pgx_compiler)
+    if name not in codes:
+        raise _unknown(name, list(codes), f"codes run from {min(codes)} to {max(codes)}")
+    code = codes[name]
+    return Answer(
+        f"{code} {code.name}\n\n{_wrapped(code.explanation)}",
+        {"code": str(code), "name": code.name, "explanation": code.explanation},
+    )
+
+
+def _wrapped(text: str, indent: str = "") -> str:
+    return textwrap.fill(" ".join(text.split()), 100, initial_indent=indent, subsequent_indent=indent)
+
+
+def described(declaration: Declaration) -> dict[str, Any]:
+    """A method as plain data."""
+    fields = declaration.params.model_json_schema().get("properties", {})
+    return {
+        "name": declaration.name,
+        "stage": declaration.stage,
+        "summary": declaration.summary,
+        "needs": declaration.capability or "data",
+        "stochastic": declaration.stochastic,
+        "modalities": sorted(declaration.modalities),
+        "paper": declaration.paper,
+        "parameters": {
+            name: {"default": field.get("default"), "description": field.get("description", "")}
+            for name, field in fields.items()
+        },
+        "reading": declaration.reading,
+        "limits": declaration.limits,
+        "laws": list(declaration.laws),
+        "estimates": declaration.estimates,
+        "exact": declaration.exact,
+    }
+
+
+def _method(declaration: Declaration) -> Answer:
+    data = described(declaration)
+    lines = [f"{declaration.name}  ({declaration.stage}; needs {data['needs']})", "", _wrapped(declaration.summary)]
+    if declaration.paper:
+        lines += ["", f"Paper: {declaration.paper}"]
+    lines += ["", f"Modalities: {', '.join(data['modalities'])}"]
+    if declaration.laws:
+        lines.append(f"Laws held in tests: {', '.join(declaration.laws)}")
+    if data["parameters"]:
+        lines += ["", "Parameters (`with:`):"]
+        for name, field in data["parameters"].items():
+            lines.append(f"  {name} (default {field['default']})")
+            lines.append(_wrapped(field["description"], "      "))
+    lines += ["", "Reading:", _wrapped(declaration.reading, "  "), "", "Limits:", _wrapped(declaration.limits, "  ")]
+    return Answer("\n".join(lines), data)
+
+
+def methods_listed() -> list[dict[str, Any]]:
+    """Every method as plain data, by stage."""
+    return [described(d) for stage in STAGES for d in catalogue().values() if d.stage == stage]
+
+
+def methods_table() -> str:
+    """Every method on a line, by stage."""
+    width = max(len(name) for name in catalogue()) + 2
+    lines = []
+    for stage in STAGES:
+        lines += ["", f"{stage}:"]
+        for declaration in catalogue().values():
+            if declaration.stage == stage:
+                first = re.split(r"(?<=[.:]) ", declaration.summary)[0]
+                short = textwrap.shorten(first, 110 - width, placeholder=" …")
+                lines.append(f"  {declaration.name.ljust(width)}{short}")
+    lines += ["", "pgx explain METHOD says more."]
+    return "\n".join(lines[1:])
+
+
+def _node(what: str, spec: str) -> Answer:
+    from pgx_compiler.driver import compile, store_of
+
+    plan = compile(spec)
+    names = [node.id for node in plan.graph if node.op not in ("model", "data")]
+    matching = [name for name in names if what in (name, plan.graph[name].step)]
+    if not matching:
+        raise _unknown(what, names, f"the nodes of {spec} are listed by `pgx compile {spec}`")
+    store = store_of(plan.audit.root / "x")
+    parts = [_why(plan.graph[name], store) for name in matching]
+    return Answer("\n\n".join(text for text, _ in parts), {"nodes": [data for _, data in parts]})
+
+
+def _why(node: Node, store: Store) -> tuple[str, dict[str, Any]]:
+    """Why a node will run or not: its key's ingredients against those of what the store holds of the same work."""
+    record = store.find(node.key)
+    if record is not None:
+        state = f"known: computed before from exactly these ingredients, in {record.seconds:.1f} s"
+        changes: list[str] = []
+    else:
+        earlier = _nearest_record(node, store)
+        if earlier is None:
+            state, changes = "will run: nothing like it has been computed before", []
+        else:
+            changes = differences(earlier.ingredients, node.ingredients)
+            state = "will run: since it was last computed, this has changed:"
+    lines = [f"{node.id}: {state}", *(f"  {change}" for change in changes), "  key", f"    {node.key}", "  made from"]
+    for name, value in sorted(node.ingredients.items()):
+        lines.append(textwrap.shorten(f"    {name}: {value}", 200, placeholder=" …"))
+    if node.note:
+        lines.append(f"  chosen: {node.note}")
+    data = {
+        "id": node.id,
+        "key": node.key,
+        "known": record is not None,
+        "changes": changes,
+        "ingredients": node.ingredients,
+    }
+    return "\n".join(lines), data
+
+
+def _nearest_record(node: Node, store: Store) -> Record | None:
+    """The record of the same operation and method that shares most ingredients."""
+
+    def same_work(record: Record) -> bool:
+        theirs, ours = record.ingredients, node.ingredients
+        if theirs.get("operation", [None])[0] != node.op:
+            return False
+        return (theirs.get("method") or [None])[0] == (ours.get("method") or [None])[0]
+
+    candidates = [record for record in store.records() if same_work(record)]
+    return min(candidates, key=lambda r: len(differences(r.ingredients, node.ingredients)), default=None)
+
+
+def differences(before: Any, after: Any, path: str = "") -> list[str]:
+    """What differs between two plain values, one line each: ``params.with.samples: 512 -> 2048``."""
+    if isinstance(before, Mapping) and isinstance(after, Mapping):
+        found = []
+        for key in sorted({*before, *after}):
+            found += differences(before.get(key), after.get(key), f"{path}.{key}" if path else str(key))
+        return found
+    if isinstance(before, list | tuple) and isinstance(after, list | tuple) and list(before) == list(after):
+        return []
+    return [] if before == after else [f"{path}: {_short(before)} -> {_short(after)}"]
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    if re.fullmatch(r"[0-9a-f]{64}", text):
+        return text[:12]
+    return textwrap.shorten(text, 60, placeholder=" …") or "nothing"

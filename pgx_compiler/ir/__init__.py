@@ -1,0 +1,1 @@
+"""The typed graph: `node` (one node type), `graph` (immutable, ordered), `verify` (what is legal), `text` (print and parse)."""

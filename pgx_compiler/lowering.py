@@ -1,0 +1,267 @@
+"""From the meaning of an audit to its graph: which work there is, before anything is optimised."""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+from typing import Any
+
+from pgx_compiler.analysis.resolved import Resolved, ResolvedStep
+from pgx_compiler.ir.graph import Graph
+from pgx_compiler.ir.node import Node
+from pgx_compiler.methods.catalogue import catalogue
+
+
+def lower(audit: Resolved) -> Graph:
+    """The graph of an audit: one node for each thing asked for, and what those rest on."""
+    return Graph(
+        [
+            *_sources(audit),
+            *_model_facts(audit),
+            *_precaution(audit),
+            *_shared_ground(audit),
+            *_explanations(audit),
+            *_comparisons(audit),
+            *_judgements(audit),
+            *_reliance(audit),
+            *_tuning(audit),
+        ]
+    )
+
+
+def feature_description(audit: Resolved) -> dict[str, Any]:
+    """All that is needed to build the feature map again, as plain values."""
+    spec = audit.spec
+    if spec.data.modality == "image":
+        return {"modality": "image", "size": spec.explain.features.size or 1, "columns": []}
+    groups = {name: list(patterns) for name, patterns in audit.groups.items()}
+    return {"modality": spec.data.modality, "groups": groups, "columns": list(audit.columns)}
+
+
+def dotted(path: tuple[str | int, ...]) -> str:
+    """A path in the document as people write it: ``explain.perturbation[0]``."""
+    text = ""
+    for part in path:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _explained_split(audit: Resolved) -> str:
+    wanted = audit.spec.explain.rows.from_
+    return f"data.{wanted if wanted in audit.data else 'train'}"
+
+
+def _judged_split(audit: Resolved) -> str:
+    return "data.test" if "test" in audit.data else "data.train"
+
+
+def _steps(audit: Resolved, *stages: str) -> list[ResolvedStep]:
+    return [step for step in audit.steps if step.stage in stages]
+
+
+def _asked(step: ResolvedStep) -> dict[str, Any]:
+    return {
+        "method": step.declaration.name,
+        "step": step.id,
+        "source": dotted(step.path),
+        "line": step.span.line if step.span else None,
+    }
+
+
+def _sources(audit: Resolved) -> Iterator[Node]:
+    spec = audit.spec
+    for format, file in audit.models.items():
+        params = {
+            "format": format,
+            "sha256": file.sha256,
+            "suffix": file.path.suffix,
+            "task": spec.model.task,
+            "output": spec.model.output,
+            "renamed": dict(audit.renamed.get(format, {})),
+        }
+        yield Node(f"model.{format}", "model", {}, params, source=f"model.{format}")
+    for split, data in audit.data.items():
+        described = spec.data.train if split == "train" else spec.data.test
+        assert described is not None
+        params = {
+            "split": split,
+            "sha256": data.sha256,
+            "suffix": data.path.suffix,
+            "target": described.target,
+            "columns": list(audit.columns),
+            "beside": list(audit.beside),
+            "inputs": [[tensor.name, list(tensor.shape[1:]), tensor.dtype] for tensor in audit.inputs],
+            "sources": {name: list(arrays) for name, arrays in audit.sources.items()},
+            "preprocess": spec.data.preprocess.model_dump(mode="json"),
+            "task": spec.model.task,
+            "classes": list(audit.classes),
+        }
+        yield Node(f"data.{split}", "data", {}, params, source=f"data.{split}")
+
+
+def _model_facts(audit: Resolved) -> Iterator[Node]:
+    judged = _judged_split(audit)
+    for format in audit.models:
+        for data in sorted({judged, "data.train"} if format == _primary(audit) else {judged}):
+            split = data.removeprefix("data.")
+            inputs = {"model": f"model.{format}", "data": data}
+            yield Node(
+                f"predict.{format}.{split}", "predict", inputs, {"score": audit.score, "task": audit.spec.model.task}
+            )
+    split = judged.removeprefix("data.")
+    if len(audit.models) > 1:
+        inputs = {format: f"predict.{format}.{split}" for format in audit.models}
+        yield Node("model.parity", "parity", inputs, {"score": audit.score, "task": audit.spec.model.task})
+    inputs = {"test": f"predict.{_primary(audit)}.{split}", "train": f"predict.{_primary(audit)}.train"}
+    if judged == "data.train":
+        del inputs["train"]
+    yield Node("model.performance", "performance", inputs, {"task": audit.spec.model.task})
+
+
+def _primary(audit: Resolved) -> str:
+    return "onnx" if "onnx" in audit.models else next(iter(audit.models))
+
+
+def _precaution(audit: Resolved) -> Iterator[Node]:
+    spec = audit.spec
+    about = {
+        "features": feature_description(audit),
+        "roles": {name: feature.role for name, feature in spec.data.features.items() if feature.role != "feature"},
+        "categories": {name: feature.categories for name, feature in spec.data.features.items() if feature.categories},
+        "modality": spec.data.modality,
+        "task": spec.model.task,
+        "classes": list(audit.classes),
+        "score": audit.score,
+    }
+    for step in _steps(audit, "precaution"):
+        inputs = {split: f"data.{split}" for split in audit.data}
+        if step.declaration.capability:
+            inputs["model"] = f"model.{step.runs_on or _primary(audit)}"
+        params = {"with": step.params.model_dump(mode="json"), "about": about}
+        yield Node(f"precaution.{step.id}", "check", inputs, params, **_asked(step))
+
+
+def _explains(audit: Resolved) -> bool:
+    return bool(_steps(audit, "perturbation", "gradient")) or audit.spec.tuning is not None
+
+
+def _shared_ground(audit: Resolved) -> Iterator[Node]:
+    if not _explains(audit):
+        return
+    data = _explained_split(audit)
+    explain = audit.spec.explain
+    split = data.removeprefix("data.")
+    select = explain.rows.model_dump(mode="json", by_alias=True, exclude={"from_"})
+    predictions = f"predict.{_primary(audit)}.{split}"
+    yield Node(
+        "rows",
+        "rows",
+        {"data": data, "predictions": predictions},
+        {"select": select, "target": explain.target, "task": audit.spec.model.task, "classes": list(audit.classes)},
+        source="explain.rows",
+    )
+    params = {"fill": dict(audit.fill), "features": feature_description(audit)}
+    yield Node("references", "references", {"train": "data.train", "data": data, "rows": "rows"}, params)
+
+
+def _ground(audit: Resolved, runs_on: str | None) -> dict[str, str]:
+    return {
+        "model": f"model.{runs_on or _primary(audit)}",
+        "data": _explained_split(audit),
+        "rows": "rows",
+        "references": "references",
+    }
+
+
+def _explanations(audit: Resolved) -> Iterator[Node]:
+    for step in _steps(audit, "perturbation", "gradient"):
+        params = {
+            "with": step.params.model_dump(mode="json"),
+            "score": audit.score,
+            "features": feature_description(audit),
+            "direction": step.stage,
+        }
+        yield Node(f"explain.{step.id}", "attribute", _ground(audit, step.runs_on), params, **_asked(step))
+
+
+def _comparisons(audit: Resolved) -> Iterator[Node]:
+    explained = _steps(audit, "perturbation", "gradient")
+    for step in _steps(audit, "agreement"):
+        for first, second in combinations(explained, 2):
+            inputs = {"first": f"explain.{first.id}", "second": f"explain.{second.id}"}
+            if len(audit.models) > 1 and first.stage != second.stage:
+                inputs["parity"] = "model.parity"
+            name = f"agreement.{step.id}.{first.id}~{second.id}"
+            yield Node(name, "compare", inputs, {"with": step.params.model_dump(mode="json")}, **_asked(step))
+
+
+def _judgements(audit: Resolved) -> Iterator[Node]:
+    for step in _steps(audit, "faithfulness"):
+        for explained in _steps(audit, "perturbation", "gradient"):
+            inputs = {**_ground(audit, explained.runs_on), "attribution": f"explain.{explained.id}"}
+            params = {
+                "with": step.params.model_dump(mode="json"),
+                "score": audit.score,
+                "features": feature_description(audit),
+            }
+            yield Node(f"faithfulness.{step.id}.{explained.id}", "judge", inputs, params, **_asked(step))
+
+
+def _reliance(audit: Resolved) -> Iterator[Node]:
+    """Join what the data said with what the explanations show: expectations, sensitive and drifted features."""
+    explained = _steps(audit, "perturbation", "gradient")
+    if not explained:
+        return
+    spec = audit.spec
+    inputs: dict[str, str] = {f"attribution.{step.id}": f"explain.{step.id}" for step in explained}
+    inputs |= {f"check.{step.id}": f"precaution.{step.id}" for step in _steps(audit, "precaution")}
+    inputs |= {"data": _explained_split(audit), "rows": "rows"}
+    if len(audit.models) > 1:
+        inputs["parity"] = "model.parity"
+    params = {
+        "expectations": [item.model_dump(mode="json", exclude={"source"}) for item in spec.strategy.expectations],
+        "sensitive": sorted(name for name, feature in spec.data.features.items() if feature.role == "sensitive"),
+        "regions": {name: [file.sha256, file.path.suffix] for name, file in audit.masks.items()},
+        "features": feature_description(audit),
+        "target": spec.explain.target,
+        "classes": list(audit.classes),
+    }
+    yield Node("reliance", "rely", inputs, params, source="strategy.expectations")
+
+
+def _tuning(audit: Resolved) -> Iterator[Node]:
+    tuning = audit.spec.tuning
+    if tuning is None:
+        return
+    dumped: dict[str, Any] = tuning.model_dump(mode="json", exclude={"narrow": {"__all__": {"reason"}}})
+    dumped["narrow"] = [item.model_dump(mode="json") for item in tuning.narrow]
+    dumped["explain"]["methods"] = [_method(name) for name in tuning.explain.methods]
+    dumped["agreement"] = [
+        _method(metric.removeprefix("agreement."), _params_of(audit, metric))
+        for metric in sorted(tuning.explain.require)
+    ]
+    keras = audit.models["keras"].facts
+    params = {
+        **dumped,
+        "declared": {address: keras.tunables.get(address) for address in sorted(tuning.space)},
+        "score": audit.score,
+        "features": feature_description(audit),
+        "task": audit.spec.model.task,
+        "classes": list(audit.classes),
+    }
+    inputs = {"model": "model.keras", "train": "data.train", "data": _explained_split(audit)}
+    inputs |= {"rows": "rows", "references": "references"}
+    inputs |= {f"check.{step.id}": f"precaution.{step.id}" for step in _steps(audit, "precaution")}
+    yield Node("tuning", "tune", inputs, params, step="tuning", source="tuning")
+
+
+def _method(name: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    declaration = catalogue()[name]
+    return {"name": name, "with": declaration.params.model_validate(params or {}).model_dump(mode="json")}
+
+
+def _params_of(audit: Resolved, metric: str) -> dict[str, Any]:
+    """The parameters under which the audit itself uses an agreement method, where it does."""
+    name = metric.removeprefix("agreement.")
+    for step in _steps(audit, "agreement"):
+        if step.declaration.name == name:
+            return step.params.model_dump(mode="json")
+    return {}

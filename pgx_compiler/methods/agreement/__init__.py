@@ -1,0 +1,1 @@
+"""Do two explanations of the same rows say the same?"""

@@ -1,0 +1,327 @@
+"""The five decorators that turn a function into a method, and what they read from it.
+
+==============  =====================================================================  ========================
+decorator       signature                                                              returns
+==============  =====================================================================  ========================
+`precaution`    ``(data: AuditData[, model: <capability>], params[, rng])``            `Report`
+`attribution`   ``(game: Game, params[, rng])``, once for each row                     `FeatureValues`
+                ``(model: <capability>, rows: Rows, params[, rng])``, a batch of rows  `FeatureValues` or maps
+`agreement`     ``(first: Attribution, second: Attribution, params)``                  `Scores`
+`faithfulness`  ``(game: Game, values: Floats, params[, rng])``, once for each row     `RowScore`
+`request`       ``(params)``: a quantity asked for; the compiler picks the algorithm   never called
+==============  =====================================================================  ========================
+
+The module's name is the method's name and must be the function's. The folder is its stage. The type of the
+first argument is the capability that a runtime must have; `Game` needs a ``Predictor``. The type of ``params`` is
+its schema. An ``rng`` argument makes it stochastic. The docstring's ``Reading:`` and ``Limits:`` sections become
+the factsheet's words.
+"""
+
+import inspect
+import re
+import typing
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
+
+from pgx_compiler.evidence.results import Attribution
+from pgx_compiler.modalities.game import Game
+from runtimes.capabilities import CAPABILITIES, Inputs
+from runtimes.target import ModelFacts
+
+MODALITIES = frozenset({"tabular", "image", "text", "series"})
+
+Stage = Literal["precaution", "perturbation", "gradient", "agreement", "faithfulness"]
+
+
+class Params(BaseModel):
+    """Base of every method's parameters: frozen, strict about unknown keys, documented where declared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class NoParams(Params):
+    """A method without parameters."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a step will be run on, for pricing and admission at compile time."""
+
+    rows: int
+    features: int
+    references: int = 1
+    outputs: int = 1
+    data_rows: int = 0
+    """Rows of the data set (precaution)."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a step will ask of a model, for all its rows together."""
+
+    forward: int = 0
+    """Model rows forward."""
+    backward: int = 0
+    """Model rows of gradients."""
+    bytes: int = 0
+    """Peak memory of the step's own arrays, roughly."""
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """All that is known of a method; everything else about it is derived from this."""
+
+    name: str
+    stage: Stage
+    function: Callable[..., Any]
+    params: type[Params]
+    capability: str
+    """Name in `runtimes.capabilities.CAPABILITIES`, or empty where no model is needed."""
+    per_row: bool
+    """Called once for each row with its `Game`; else once for a batch of rows."""
+    stochastic: bool
+    modalities: frozenset[str]
+    tasks: frozenset[str]
+    paper: str
+    version: int
+    """Raised when the numbers change: part of every key."""
+    summary: str
+    reading: str
+    limits: str
+    cost: Callable[[Any, Shape], Cost]
+    laws: tuple[str, ...] = ()
+    signed: bool = True
+    unit: str = "score"
+    """Of an attribution's values: ``score`` (adds up in the score's unit), ``score per input unit``, or empty."""
+    estimates: str | None = None
+    """The requested quantity that this method computes (``shapley_values``)."""
+    exact: bool = False
+    """It computes `estimates` without sampling error."""
+    admits: Callable[[ModelFacts, Shape, str], str | None] | None = None
+    """``(model facts, shape, score)`` to None, or the reason why this method cannot be used."""
+    needs: frozenset[str] = frozenset()
+    """Of the data, for precaution: members of ``labels``, ``test``, ``sensitive``."""
+    codes: tuple[str, ...] = ()
+    """Finding codes that it may raise."""
+    better: Literal["higher", "lower"] = "higher"
+    is_request: bool = False
+    title: str = ""
+    doc: str = ""
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def direction(self) -> str | None:
+        """``perturbation`` or ``gradient`` for an attribution method, else None."""
+        return self.stage if self.stage in ("perturbation", "gradient") else None
+
+
+_REGISTER_ATTRIBUTE = "__pgx_declaration__"
+
+
+def _sections(function: Callable[..., Any]) -> dict[str, str]:
+    """Split a Google-style docstring into its summary and named sections."""
+    doc = inspect.cleandoc(function.__doc__ or "")
+    parts = re.split(r"^(Reading|Limits|Raises|Args|Returns):\s*$|^(Reading|Limits): ", doc, flags=re.MULTILINE)
+    sections = {"summary": parts[0].strip()}
+    for index in range(1, len(parts), 3):
+        name = parts[index] or parts[index + 1]
+        sections[name.lower()] = " ".join(inspect.cleandoc(parts[index + 2]).split())
+    return sections
+
+
+def _declare(
+    function: Callable[..., Any],
+    *,
+    first: Collection[str],
+    modalities: Collection[str],
+    tasks: Collection[str] = ("classification", "regression"),
+    paper: str = "",
+    version: int = 1,
+    cost: Callable[[Any, Shape], Cost] | None = None,
+    **more: Any,
+) -> Callable[..., Any]:
+    module = function.__module__.split(".")
+    name = function.__name__
+    if module[-1] != name:
+        raise TypeError(f"{function.__module__}: the method must be called `{module[-1]}`, not `{name}`")
+    unknown = set(modalities) - MODALITIES
+    if unknown:
+        raise TypeError(f"{name}: unknown modalities {sorted(unknown)}")
+    signature = inspect.signature(function)
+    hints = typing.get_type_hints(function)
+    arguments = list(signature.parameters)
+    params = hints.get("params", NoParams)
+    if not (isinstance(params, type) and issubclass(params, Params)):
+        raise TypeError(f"{name}: `params` must be typed with a subclass of Params")
+    by_type = {kind: label for label, kind in CAPABILITIES.items()}
+    capability = next((by_type[hints[a]] for a in arguments if hints.get(a) in by_type), "")
+    per_row = hints.get(arguments[0]) is Game
+    if per_row:
+        capability = "Predictor"
+    if arguments[0] not in first:
+        raise TypeError(f"{name}: the first argument must be one of {sorted(first)}, not `{arguments[0]}`")
+    sections = _sections(function)
+    for needed in ("summary", "reading", "limits"):
+        if not sections.get(needed):
+            raise TypeError(f"{name}: the docstring has no {needed}")
+    declaration = Declaration(
+        name=name,
+        stage=typing.cast(Stage, module[-2]),
+        function=function,
+        params=params,
+        capability=capability,
+        per_row=per_row,
+        stochastic=hints.get("rng") is np.random.Generator,
+        modalities=frozenset(modalities),
+        tasks=frozenset(tasks),
+        paper=paper,
+        version=version,
+        summary=sections["summary"].split("\n\n")[0].replace("\n", " "),
+        reading=sections["reading"],
+        limits=sections["limits"],
+        cost=cost or (lambda _params, _shape: Cost()),
+        title=name.replace("_", " ").capitalize(),
+        doc=sections["summary"],
+        **more,
+    )
+    setattr(function, _REGISTER_ATTRIBUTE, declaration)
+    return function
+
+
+def precaution(
+    *,
+    modalities: Collection[str] = MODALITIES,
+    tasks: Collection[str] = ("classification", "regression"),
+    needs: Collection[str] = (),
+    codes: Collection[str] = (),
+    paper: str = "",
+    version: int = 1,
+    cost: Callable[[Any, Shape], Cost] | None = None,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a check of the data (or of the model on the data): ``(data[, model], params[, rng]) -> Report``."""
+    return lambda function: _declare(
+        function,
+        first={"data"},
+        modalities=modalities,
+        tasks=tasks,
+        paper=paper,
+        version=version,
+        cost=cost,
+        needs=frozenset(needs),
+        codes=tuple(codes),
+    )
+
+
+def attribution(
+    *,
+    cost: Callable[[Any, Shape], Cost],
+    modalities: Collection[str] = MODALITIES,
+    paper: str = "",
+    laws: Collection[str] = (),
+    signed: bool = True,
+    unit: str = "score",
+    estimates: str | None = None,
+    exact: bool = False,
+    admits: Callable[[ModelFacts, Shape, str], str | None] | None = None,
+    version: int = 1,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare an attribution method, black box (first argument ``game``) or white box (``model, rows``)."""
+    return lambda function: _declare(
+        function,
+        first={"game", "model"},
+        modalities=modalities,
+        paper=paper,
+        version=version,
+        cost=cost,
+        laws=tuple(laws),
+        signed=signed,
+        unit=unit,
+        estimates=estimates,
+        exact=exact,
+        admits=admits,
+    )
+
+
+def agreement(
+    *,
+    paper: str = "",
+    better: Literal["higher", "lower"] = "higher",
+    laws: Collection[str] = (),
+    version: int = 1,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a comparison of two attributions of the same rows and features."""
+    return lambda function: _declare(
+        function, first={"first"}, modalities=MODALITIES, paper=paper, better=better, version=version, laws=tuple(laws)
+    )
+
+
+def faithfulness(
+    *,
+    cost: Callable[[Any, Shape], Cost],
+    paper: str = "",
+    better: Literal["higher", "lower"] = "higher",
+    modalities: Collection[str] = MODALITIES,
+    laws: Collection[str] = (),
+    version: int = 1,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a check of one attribution against the model that it explains."""
+    return lambda function: _declare(
+        function,
+        first={"game"},
+        modalities=modalities,
+        paper=paper,
+        better=better,
+        version=version,
+        cost=cost,
+        laws=tuple(laws),
+    )
+
+
+def request(
+    *, modalities: Collection[str] = MODALITIES, paper: str = "", version: int = 1
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a quantity that may be asked for; methods that say ``estimates=<name>`` compute it."""
+    return lambda function: _declare(
+        function, first={"params"}, modalities=modalities, paper=paper, version=version, is_request=True
+    )
+
+
+def declaration_of(function: Callable[..., Any]) -> Declaration | None:
+    """The declaration that a decorator left on a function."""
+    found = getattr(function, _REGISTER_ATTRIBUTE, None)
+    return found if isinstance(found, Declaration) else None
+
+
+@dataclass(frozen=True)
+class RowScore:
+    """What a faithfulness check says of one row's explanation."""
+
+    score: float
+    """NaN where it is undefined for this row."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    """Further numbers (float) or curves (1-d arrays of the same length for every row)."""
+
+
+Maps = Inputs
+"""Attribution maps shaped like the model's inputs; summed onto the features by the caller."""
+
+__all__ = [
+    "Attribution",
+    "Cost",
+    "Declaration",
+    "Maps",
+    "NoParams",
+    "Params",
+    "RowScore",
+    "Shape",
+    "agreement",
+    "attribution",
+    "declaration_of",
+    "faithfulness",
+    "precaution",
+    "request",
+]

@@ -1,0 +1,1 @@
+"""Is what an explanation says true of the model?"""

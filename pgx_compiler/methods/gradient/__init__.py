@@ -1,0 +1,1 @@
+"""White box: what the score owes to the input, by its derivatives."""

@@ -1,0 +1,1 @@
+"""Black box: what happens to the score when the input changes."""

@@ -1,0 +1,108 @@
+"""Kernel SHAP (Lundberg & Lee, 2017), with paired sampling (Covert & Lee, 2021): https://arxiv.org/abs/1705.07874."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from pgx_compiler.evidence.results import FeatureValues
+from pgx_compiler.methods.declaration import Cost, Params, Shape, attribution
+from pgx_compiler.methods.perturbation._paired_coalitions import PairedCoalitions, all_pairs, draw_pairs
+from pgx_compiler.modalities.game import Game
+from runtimes.capabilities import Floats
+
+
+class KernelShapParams(Params):
+    """Parameters of Kernel SHAP."""
+
+    samples: Annotated[int, Field(ge=2)] | Literal["auto"] = "auto"
+    """Coalitions asked of the model for each row, beside the empty and the full one; ``auto``: 2 for each feature, and
+    2048. Rounded down to pairs. Never fewer than 4 for each feature are asked: fewer leave the regression open.
+    Where there are no more coalitions than that, all are asked and the result is exact."""
+
+
+def pair_budget(params: KernelShapParams, features: int) -> int:
+    """How many pairs of coalitions are asked for each row."""
+    samples = 2 * features + 2048 if params.samples == "auto" else params.samples
+    return min(max(samples // 2, 2 * features), all_pairs(features))
+
+
+def cost(params: KernelShapParams, shape: Shape) -> Cost:
+    """Two coalitions a pair and the empty one, each over all references; and the row itself."""
+    pairs = pair_budget(params, shape.features)
+    return Cost(
+        forward=shape.rows * ((2 * pairs + 1) * shape.references + 1),
+        bytes=pairs * (40 * shape.features + 16 * shape.outputs) + 8 * shape.features**2,
+    )
+
+
+@attribution(
+    paper="https://arxiv.org/abs/1705.07874",
+    cost=cost,
+    laws=("completeness", "null_feature", "symmetry", "linearity"),
+    estimates="shapley_values",
+)
+def kernel_shap(game: Game, params: KernelShapParams, rng: np.random.Generator) -> FeatureValues:
+    """Estimate Shapley values by a weighted linear regression on the scores of sampled coalitions of features.
+
+    Coalitions come in pairs with their complements, small and large ones first; every feature stays in the
+    regression. The sum of the values is held exactly, not fitted.
+
+    Reading:
+        In the score's own unit. The values of one row add up to its score minus the mean score of the references. A
+        positive value has raised the score of the explained output, a negative one has lowered it. The standard
+        error says how far a value would move if other coalitions were drawn: two values whose difference is within
+        about two standard errors must be read as equal. It is zero where all coalitions were asked.
+
+    Limits:
+        The values describe the model, not the world: they are no causal effects. They depend on the references; and
+        removed features are filled independently of those that are kept, so that correlated features are judged on
+        rows that may never occur. The standard error covers the drawing of coalitions only, neither the choice of
+        references nor of rows; with fewer than about five pairs for each feature it is itself rough, and somewhat more
+        than one value in twenty lies further than two standard errors off.
+    """
+    full, empty = game.full(), game.empty()
+    if game.n_features < 2:
+        return FeatureValues(np.repeat((full - empty)[None], game.n_features, axis=0))
+    design = draw_pairs(game.n_features, pair_budget(params, game.n_features), rng)
+    worth = game.value(np.concatenate([design.masks, ~design.masks]))
+    values, error = regress(design, worth[: len(design.masks)], worth[len(design.masks) :], full - empty)
+    return FeatureValues(values, error, {"samples": 2.0 * len(design.masks)})
+
+
+def regress(design: PairedCoalitions, worth: Floats, of_complement: Floats, total: Floats) -> tuple[Floats, Floats]:
+    """Solve the weighted least squares under the efficiency constraint; ``(features, k)`` values and standard errors.
+
+    With the constraint eliminated (values = total / features + deviations that sum to zero), a coalition and its
+    complement are one observation: half the difference of their worth, on membership centred by coalition size.
+    """
+    features = design.masks.shape[1]
+    centred = design.masks - design.sizes[:, None] / features
+    share_of_size = design.sizes / features - 0.5
+    response = (worth - of_complement) / 2 - share_of_size[:, None] * total
+    weighted = centred * design.weights[:, None]
+    gram = weighted.T @ centred
+    # Constants are no deviation: fill that direction, with the gram's own scale, so that the matrix has an inverse.
+    inverse = np.linalg.inv(gram + np.trace(gram) / features**2)
+    deviations = inverse @ (weighted.T @ response)
+    deviations -= deviations.mean(axis=0)
+    residuals = response - centred @ deviations
+    influence = weighted @ inverse
+    leverage = np.minimum(np.einsum("pf,pf->p", influence, centred), 1 - 1e-9)
+    # A fitted point pulls the fit towards itself: its residual is too small by about this factor (HC2).
+    residuals /= np.sqrt(1 - leverage)[:, None]
+    return total / features + deviations, _standard_error(design, influence, residuals)
+
+
+def _standard_error(design: PairedCoalitions, influence: Floats, residuals: Floats) -> Floats:
+    """Sandwich estimator over the drawn pairs, within sizes, with the finite population correction."""
+    variance = np.zeros((influence.shape[1], residuals.shape[1]))
+    for size in np.unique(design.sizes):
+        drawn = design.sizes == size
+        count = int(drawn.sum())
+        for output in range(residuals.shape[1]):
+            scores = influence[drawn] * residuals[drawn, output, None]
+            if count > 1:
+                scores = (scores - scores.mean(axis=0)) * np.sqrt(count / (count - 1))
+            variance[:, output] += (design.unseen[drawn, None] * scores**2).sum(axis=0)
+    return np.sqrt(variance)

@@ -1,0 +1,79 @@
+"""Shapley values from random orders of the features (Castro et al., 2009): https://doi.org/10.1016/j.cor.2008.04.004."""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field
+
+from pgx_compiler.evidence.results import FeatureValues
+from pgx_compiler.methods.declaration import Cost, Params, Shape, attribution
+from pgx_compiler.modalities.game import Game, Masks
+from runtimes.capabilities import Floats, Integers
+
+
+class PermutationShapParams(Params):
+    """Parameters of permutation SHAP."""
+
+    samples: Annotated[int, Field(ge=2)] | Literal["auto"] = "auto"
+    """Coalitions asked of the model for each row, beside the empty and the full one; ``auto``: 2 for each feature, and
+    2048. Rounded down to whole orders, each walked forwards and backwards; never fewer than two such walks, so that
+    their spread is known."""
+
+
+def walks(params: PermutationShapParams, features: int) -> int:
+    """How many orders are drawn for each row, each walked both ways."""
+    samples = 2 * features + 2048 if params.samples == "auto" else params.samples
+    return max(2, samples // max(1, 2 * (features - 1)))
+
+
+def cost(params: PermutationShapParams, shape: Shape) -> Cost:
+    """One coalition for each inner step of each walk, and the empty one, over all references; and the row itself."""
+    asked = 0 if shape.features < 2 else walks(params, shape.features) * 2 * (shape.features - 1)
+    return Cost(
+        forward=shape.rows * ((asked + 1) * shape.references + 1),
+        bytes=asked * (shape.features + 24 * shape.outputs),
+    )
+
+
+@attribution(
+    paper="https://doi.org/10.1016/j.cor.2008.04.004",
+    cost=cost,
+    laws=("completeness", "null_feature", "symmetry", "linearity"),
+    estimates="shapley_values",
+)
+def permutation_shap(game: Game, params: PermutationShapParams, rng: np.random.Generator) -> FeatureValues:
+    """Estimate Shapley values by switching features on one after another, in random orders and their reverses.
+
+    Reading:
+        In the score's own unit. The values of one row add up to its score minus the mean score of the references. A
+        positive value has raised the score of the explained output, a negative one has lowered it. The standard
+        error is the spread over orders: two values whose difference is within about two standard errors must be read
+        as equal. A feature that the model does not read gets exactly zero.
+
+    Limits:
+        The values describe the model, not the world: they are no causal effects. They depend on the references; and
+        removed features are filled independently of those that are kept, so that correlated features are judged on
+        rows that may never occur. With many features few orders are affordable, and the standard error is then rough
+        itself.
+    """
+    features = game.n_features
+    full, empty = game.full(), game.empty()
+    if features < 2:
+        return FeatureValues(np.repeat((full - empty)[None], features, axis=0))
+    drawn = walks(params, features)
+    forward = np.stack([rng.permutation(features) for _ in range(drawn)])
+    gains = _walk(game, np.concatenate([forward, forward[:, ::-1]]), empty, full)
+    estimates = (gains[:drawn] + gains[drawn:]) / 2
+    error = estimates.std(axis=0, ddof=1) / np.sqrt(drawn)
+    return FeatureValues(estimates.mean(axis=0), error, {"samples": 2.0 * drawn * (features - 1)})
+
+
+def _walk(game: Game, orders: Integers, empty: Floats, full: Floats) -> Floats:
+    """Marginal contribution of each feature along each order, ``(orders, features, k)``."""
+    count, features = orders.shape
+    place = np.argsort(orders, axis=1)
+    masks: Masks = place[:, None, :] <= np.arange(features - 1)[None, :, None]
+    worth = np.empty((count, features + 1, game.n_targets))
+    worth[:, 0], worth[:, -1] = empty, full
+    worth[:, 1:-1] = game.value(masks.reshape(-1, features)).reshape(count, features - 1, -1)
+    return np.take_along_axis(np.diff(worth, axis=1), place[:, :, None], axis=1)

@@ -1,0 +1,1 @@
+"""Before believing the model: volume, consistency and purity of the data."""

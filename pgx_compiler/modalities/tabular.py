@@ -1,0 +1,104 @@
+"""Tables: a feature is a column or a group of columns; a removed one is filled from background rows."""
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgx_compiler.modalities.data import Variable
+from pgx_compiler.modalities.features import FeatureMap, References
+from runtimes.capabilities import Inputs
+
+DRAWING = "bars"
+FILLS = ("background", "mean")
+DEFAULT_FILL = "background"
+
+
+def match_columns(patterns: Sequence[str], columns: Sequence[str]) -> list[int]:
+    """Positions of the columns that any of the patterns (``purpose=*``) matches, in column order."""
+    return [i for i, column in enumerate(columns) if any(fnmatch.fnmatchcase(column, p) for p in patterns)]
+
+
+def feature_map(
+    shapes: Mapping[str, Sequence[int]], columns: Sequence[str], groups: Mapping[str, Sequence[str]]
+) -> FeatureMap:
+    """One feature a column, but for the columns that a group claims.
+
+    Args:
+        shapes: each input's shape without the row axis; one input ``(columns,)``, or one input a column ``()``/``(1,)``.
+        columns: names of the columns, in the order in which the inputs hold them.
+        groups: feature name to the patterns of its columns.
+    """
+    owner_of: dict[int, str] = {}
+    for name, patterns in groups.items():
+        for position in match_columns(patterns, columns):
+            owner_of[position] = name
+    names: list[str] = []
+    position_of: list[int] = []
+    for position, column in enumerate(columns):
+        name = owner_of.get(position, column)
+        if name not in names:
+            names.append(name)
+        position_of.append(names.index(name))
+    owners: dict[str, NDArray[np.int64]] = {}
+    start = 0
+    for name, shape in shapes.items():
+        size = int(np.prod(shape)) if shape else 1
+        owners[name] = np.array(position_of[start : start + size], np.int64).reshape(tuple(shape))
+        start += size
+    return FeatureMap(tuple(names), owners, {"kind": "list"})
+
+
+def references(
+    rows: Inputs, train: Inputs, fill: Mapping[str, Any], features: FeatureMap, rng: np.random.Generator
+) -> References:
+    """Background rows drawn from the training data without replacement (``background``), or their mean.
+
+    ``fill``: ``{"kind": "background", "size": 50}`` or ``{"kind": "mean"}``. Shared by all rows.
+    """
+    n = len(next(iter(train.values())))
+    if fill["kind"] == "mean":
+        mean = {k: np.nanmean(v, axis=0, dtype=np.float64)[None, None].astype(v.dtype) for k, v in train.items()}
+        return References(mean, f"mean of {n} training rows")
+    size = min(int(fill.get("size", 50)), n)
+    chosen = np.sort(rng.choice(n, size, replace=False))
+    return References({k: v[chosen][None] for k, v in train.items()}, f"{size} training rows, drawn at random")
+
+
+def variables(
+    train: Inputs, test: Inputs | None, features: FeatureMap, columns: Sequence[str], roles: Mapping[str, str]
+) -> tuple[Variable, ...]:
+    """The features of a table as plain variables; a group of one-hot columns becomes one categorical variable."""
+
+    def flat(inputs: Inputs) -> NDArray[Any]:
+        return np.concatenate([np.asarray(a).reshape(len(a), -1) for a in inputs.values()], axis=1)
+
+    owner = np.concatenate([o.reshape(-1) for o in features.owners.values()])
+    tables = [flat(train), None if test is None else flat(test)]
+    found = []
+    for position, name in enumerate(features.names):
+        held = np.flatnonzero(owner == position)
+        role: Any = roles.get(name, "feature")
+        if len(held) == 1:
+            values = [None if t is None else t[:, held[0]].astype(np.float64) for t in tables]
+            assert values[0] is not None
+            found.append(Variable(name, "numeric", values[0], values[1], role=role))
+        else:
+            labels = tuple(_short(columns[i], name) for i in held)
+            codes = [None if t is None else _one_hot_codes(t[:, held]) for t in tables]
+            assert codes[0] is not None
+            found.append(Variable(name, "categorical", codes[0], codes[1], labels, role=role))
+    return tuple(found)
+
+
+def _one_hot_codes(block: NDArray[Any]) -> NDArray[np.int64]:
+    """Position of the 1 in each row of a one-hot block; -1 where no column is set."""
+    codes = np.argmax(np.nan_to_num(block), axis=1).astype(np.int64)
+    codes[~(np.nan_to_num(block).max(axis=1) > 0)] = -1
+    return codes
+
+
+def _short(column: str, group: str) -> str:
+    return column.removeprefix(group).lstrip("=_") or column

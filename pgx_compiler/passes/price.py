@@ -1,0 +1,62 @@
+"""Price every node in model rows, forward and backward, and in bytes."""
+
+from pgx_compiler.ir.graph import Graph
+from pgx_compiler.ir.node import Node
+from pgx_compiler.ir.verify import OPERATIONS
+from pgx_compiler.methods.catalogue import catalogue
+from pgx_compiler.methods.declaration import Cost, Shape
+from pgx_compiler.passes.context import Context
+
+
+def price(graph: Graph, context: Context) -> Graph:
+    """Write each node's cost; a node that asks no model costs no rows."""
+    return graph.map(lambda node: node.but(cost=_plain(cost_of(node, graph, context))))
+
+
+def ensures(node: Node, context: Context) -> str | None:  # noqa: ARG001
+    """Whoever asks a model pays at least one row."""
+    rows = node.cost.get("forward", 0) + node.cost.get("backward", 0)
+    return "asks a model at no cost" if OPERATIONS[node.op].asks_model and rows < 1 else None
+
+
+def cost_of(node: Node, graph: Graph, context: Context) -> Cost:
+    """What one node will ask of its model."""
+    if node.op == "predict":
+        split = graph[node.inputs["data"]].params["split"]
+        return Cost(forward=2 * context.data_rows[split])
+    if node.op == "tune":
+        return _tuning_cost(node, context)
+    if node.method is None:
+        return Cost()
+    declaration = catalogue()[node.method]
+    rows = context.data_rows.get("test", context.data_rows["train"]) if node.op == "check" else context.rows
+    shape = Shape(
+        rows,
+        context.features,
+        context.references,
+        max((facts.n_outputs for facts in context.models.values()), default=1),
+        context.data_rows["train"] + context.data_rows.get("test", 0),
+    )
+    params = declaration.params.model_validate(node.params["with"])
+    cost = declaration.cost(params, shape)
+    if node.op == "attribute":
+        # every explained row is scored once more, and the references once, for base values and completeness
+        return Cost(cost.forward + context.rows + context.references, cost.backward, cost.bytes)
+    return cost
+
+
+def _tuning_cost(node: Node, context: Context) -> Cost:
+    params = node.params
+    held_out = int(context.data_rows["train"] * params["fit"]["validation"])
+    learned = (context.data_rows["train"] - held_out) * params["fit"]["epochs"]
+    forward, backward = held_out * params["fit"]["epochs"], learned
+    shape = Shape(params["explain"]["rows"], context.features, context.references)
+    for method in params["explain"]["methods"]:
+        declaration = catalogue()[method["name"]]
+        cost = declaration.cost(declaration.params.model_validate(method["with"]), shape)
+        forward, backward = forward + cost.forward, backward + cost.backward
+    return Cost(forward * params["trials"], backward * params["trials"])
+
+
+def _plain(cost: Cost) -> dict[str, int]:
+    return {"forward": int(cost.forward), "backward": int(cost.backward), "bytes": int(cost.bytes)}

@@ -1,0 +1,58 @@
+"""Turn a requested quantity into the best algorithm that this model admits, and say why."""
+
+from pgx_compiler.ir.graph import Graph
+from pgx_compiler.ir.node import Node
+from pgx_compiler.methods.catalogue import catalogue, computing
+from pgx_compiler.methods.declaration import Declaration, Shape
+from pgx_compiler.passes.context import Context
+from runtimes.target import ModelFacts
+
+
+def specialise(graph: Graph, context: Context) -> Graph:
+    """Replace each request by the cheapest exact method that admits the model, else by the cheapest sampling one."""
+    return graph.map(lambda node: _specialise(node, context))
+
+
+def ensures(node: Node, context: Context) -> str | None:  # noqa: ARG001
+    """No request is left."""
+    if node.method and catalogue()[node.method].is_request:
+        return f"`{node.method}` is a request, not an algorithm"
+    return None
+
+
+def _specialise(node: Node, context: Context) -> Node:
+    if node.method is None or not catalogue()[node.method].is_request:
+        return node
+    facts = context.models.get("onnx") or next(iter(context.models.values()))
+    shape = Shape(context.rows, context.features, context.references)
+    admitted, refused = candidates(node.method, facts, shape, context.score)
+    if not admitted:
+        raise LookupError(f"nothing computes `{node.method}` here: {'; '.join(refused)}")
+    chosen = admitted[0]
+    kept = {name: value for name, value in node.params["with"].items() if name in chosen.params.model_fields}
+    params = {**node.params, "with": chosen.params.model_validate(kept).model_dump(mode="json")}
+    how = "exact" if chosen.exact else "sampled"
+    note = f"{node.method} computed by {chosen.name} ({how})" + (f"; not by {'; '.join(refused)}" if refused else "")
+    return node.but(method=chosen.name, params=params, note=note)
+
+
+def candidates(quantity: str, facts: ModelFacts, shape: Shape, score: str) -> tuple[list[Declaration], list[str]]:
+    """The methods that compute a quantity here, best first, and why the better ones were refused."""
+    admitted: list[Declaration] = []
+    refused: list[str] = []
+    for declaration in computing(quantity):
+        if declaration.capability not in facts.capabilities:
+            reason: str | None = f"the model offers no {declaration.capability}"
+        else:
+            reason = declaration.admits(facts, shape, score) if declaration.admits else None
+        if reason is None:
+            admitted.append(declaration)
+        else:
+            refused.append(f"{declaration.name} ({reason})")
+
+    def rank(declaration: Declaration) -> tuple[bool, int, str]:
+        cost = declaration.cost(declaration.params(), shape)
+        return (not declaration.exact, cost.forward + cost.backward, declaration.name)
+
+    admitted.sort(key=rank)
+    return admitted, refused

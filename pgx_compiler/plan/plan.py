@@ -1,0 +1,144 @@
+"""`Plan`: a compiled audit. ``plan.json`` is a pure function of spec, files, code and environment."""
+
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pgx_compiler.analysis.resolved import Resolved
+from pgx_compiler.evidence.canonical import digest, plain
+from pgx_compiler.ir.graph import Graph
+from pgx_compiler.ir.node import Node
+from pgx_compiler.ir.verify import OPERATIONS
+from pgx_compiler.lowering import lower
+from pgx_compiler.methods.catalogue import catalogue
+from pgx_compiler.passes.context import Context
+from pgx_compiler.passes.runner import run_passes
+from pgx_compiler.plan.semantics import semantic_part
+from runtimes.target import frameworks
+
+SCHEMA = "pgx-plan/1"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A compiled audit: the graph with every choice made, priced and keyed."""
+
+    audit: Resolved
+    graph: Graph
+    context: Context
+
+    @property
+    def spec_digest(self) -> str:
+        """Digest of everything in the spec that changes the answer."""
+        return digest(semantic_part(self.audit.spec))
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The plan as plain values: no clock, no absolute path, nothing about what is cached."""
+        spec = self.audit.spec
+        return {
+            "schema": SCHEMA,
+            "pgx": self.context.program,
+            "audit": {
+                "name": spec.metadata.name,
+                "version": spec.metadata.version,
+                "spec_digest": self.spec_digest,
+                "seed": spec.seed,
+                "score": self.audit.score,
+                "rows": self.context.rows,
+                "features": self.context.features,
+                "references": self.context.references,
+            },
+            "environment": dict(sorted(self.context.versions.items())),
+            "files": {
+                "models": {f: {"path": m.relative, "sha256": m.sha256} for f, m in sorted(self.audit.models.items())},
+                "data": {s: {"path": d.relative, "sha256": d.sha256} for s, d in sorted(self.audit.data.items())},
+            },
+            "totals": self.totals,
+            "nodes": [_node(node) for node in self.graph],
+        }
+
+    @property
+    def totals(self) -> dict[str, int]:
+        """Model rows of the whole plan; equal keys are paid for once."""
+        paid: dict[str, Node] = {node.key: node for node in self.graph}
+        forward = sum(node.cost.get("forward", 0) for node in paid.values())
+        backward = sum(node.cost.get("backward", 0) for node in paid.values())
+        computed = sum(node.op not in ("model", "data") for node in self.graph)
+        return {"nodes": computed, "forward": forward, "backward": backward, "model_rows": forward + backward}
+
+    @property
+    def digest(self) -> str:
+        """Digest of the whole plan."""
+        return digest(self.document)
+
+    def to_json(self) -> str:
+        """The text of ``plan.json``."""
+        document = {**self.document, "digest": self.digest}
+        return json.dumps(plain(document), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+    @property
+    def lock(self) -> dict[str, Any]:
+        """Digests of everything that the plan rests on."""
+        used = sorted({node.method for node in self.graph if node.method})
+        return {
+            "schema": "pgx-lock/1",
+            "pgx": self.context.program,
+            "models": {m.relative: m.sha256 for m in self.audit.models.values()},
+            "data": {d.relative: d.sha256 for d in self.audit.data.values()},
+            "masks": {m.relative: m.sha256 for m in self.audit.masks.values()},
+            "methods": {name: catalogue()[name].version for name in used},
+            "operations": {node.op: OPERATIONS[node.op].version for node in self.graph},
+            "environment": dict(sorted(self.context.versions.items())),
+        }
+
+
+def _node(node: Node) -> dict[str, Any]:
+    shown = {
+        "id": node.id,
+        "op": node.op,
+        "method": node.method,
+        "step": node.step,
+        "source": node.source,
+        "inputs": node.inputs,
+        "params": node.params,
+        "runtime": node.runtime,
+        "seed": node.seed,
+        "cost": node.cost,
+        "note": node.note,
+        "key": node.key,
+    }
+    found: dict[str, Any] = plain({name: value for name, value in shown.items() if value not in (None, "", {})})
+    return found
+
+
+def compile_plan(audit: Resolved, program: str) -> Plan:
+    """Lower a checked audit and run every pass."""
+    context = Context(
+        models={format: file.facts for format, file in audit.models.items()},
+        score=audit.score,
+        seed=audit.spec.seed,
+        rows=audit.rows,
+        features=len(audit.features),
+        references=audit.references,
+        data_rows={split: file.facts.rows for split, file in audit.data.items()},
+        versions=environment(),
+        program=program,
+    )
+    return Plan(audit, run_passes(lower(audit), context), context)
+
+
+def environment() -> Mapping[str, str]:
+    """Versions of every distribution that may compute something, read without importing any."""
+    wanted = {"numpy", "scipy", "scikit-learn", "hyperopt"}
+    for framework in frameworks().values():
+        wanted |= set(framework.TARGET.distributions)
+    found = {}
+    for name in sorted(wanted):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,178 @@
+"""What may be concluded, and what may not: sentences that follow from the facts by rule."""
+
+from collections.abc import Sequence
+
+from pgx_compiler.report.factsheet import (
+    AgreementEntry,
+    CheckEntry,
+    ExpectationEntry,
+    Explanation,
+    Fact,
+    FaithfulnessEntry,
+    FindingEntry,
+    GateEntry,
+    NodeEntry,
+    Verdict,
+)
+
+ALIKE = 0.7
+"""Median rank correlation from which two explanations are said to rank features alike (own default)."""
+
+UNLIKE = 0.4
+"""Median rank correlation below which single-row rankings are said to be unsettled (own default)."""
+
+
+def may_conclude(
+    facts: dict[str, Fact],
+    agreement: Sequence[AgreementEntry],
+    faithfulness: Sequence[FaithfulnessEntry],
+    expectations: Sequence[ExpectationEntry],
+    explanations: Sequence[Explanation],
+) -> list[str]:
+    """Sentences that the evidence carries."""
+    said = []
+    parity = facts.get("model.parity.max_difference")
+    if parity and isinstance(parity.value, int | float) and parity.value <= 1e-4:
+        said.append(
+            f"Both files are the same model: on {parity.n} rows their outputs differ by at most {parity.value:.2g}, so what "
+            "one direction explains is what the other explains."
+        )
+    exact = [e for e in explanations if e.status == "done" and e.computed_by == "tree_shap"]
+    said += [f"The values of {e.step} are exact Shapley values of this model, not estimates." for e in exact]
+    alike = [a for a in _ranked(agreement) if (a.median or 0) >= ALIKE]
+    across = [a for a in alike if a.across] or alike
+    if across:
+        best = max(across, key=lambda a: a.median or 0)
+        chance = "" if best.chance is None else f"; chance gives {best.chance:.2g}"
+        said.append(
+            f"{best.first} and {best.second} rank the features of these {best.n} rows alike (median rank correlation "
+            f"{best.median:.2f}{chance})."
+        )
+    for check in faithfulness:
+        if check.method == "deletion" and check.interval and check.interval[0] > 0:
+            said.append(
+                f"What {check.of} names first matters to the model: removing it lowers the score more than removing "
+                f"features at random (median gain {check.median:.3g} {check.unit}, 95 % interval above 0)."
+            )
+    said += [
+        f"The model does as people expect: {e.feature} is {_EXPECTED[e.effect]}."
+        for e in expectations
+        if e.status == "confirmed"
+    ]
+    return said
+
+
+def may_not_conclude(
+    agreement: Sequence[AgreementEntry],
+    findings: Sequence[FindingEntry],
+    gates: Sequence[GateEntry],
+    expectations: Sequence[ExpectationEntry],
+    rows: int,
+    has_explanations: bool,
+) -> list[str]:
+    """Sentences that a reader might believe and must not."""
+    said = [f"Not so: {gate.title} {gate.threshold}." for gate in gates if gate.status == "failed"]
+    if has_explanations:
+        said.append("That a feature causes the outcome in the world: attributions describe the model alone.")
+        said.append(f"That rare cases are explained alike: {rows} rows were explained.")
+    unlike = [a for a in _ranked(agreement) if a.median is not None and a.median < UNLIKE]
+    if unlike:
+        worst = min(unlike, key=lambda a: a.median or 0)
+        said.append(
+            f"Which features matter for a single row, from one method alone: {worst.first} and {worst.second} rank them "
+            f"differently (median rank correlation {worst.median:.2f})."
+        )
+    codes = {finding.code for finding in findings if finding.verdict == "holds"}
+    if "correlated_features" in codes:
+        said.append(
+            "The rank of a feature inside a group of correlated features: they share their attribution arbitrarily."
+        )
+    if codes & {"sensitive_proxy", "group_disparity", "reliance_on_sensitive"}:
+        said.append("That the model is fair, or that it does not use a sensitive feature because its share is small.")
+    if "adversarial_weakness" in codes:
+        said.append("That the model holds against somebody who changes the input on purpose.")
+    unknown = sorted({finding.title for finding in findings if finding.verdict == "unknown"})
+    said += [f"Anything about this, for want of rows: {title}" for title in unknown[:3]]
+    said += [
+        f"That {e.feature} is {_EXPECTED[e.effect]}: {e.summary}" for e in expectations if e.status != "confirmed"
+    ][:3]
+    return said
+
+
+_EXPECTED = {
+    "irrelevant": "irrelevant",
+    "matters": "important",
+    "increases": "increasing the score",
+    "decreases": "decreasing the score",
+}
+
+
+def _ranked(agreement: Sequence[AgreementEntry]) -> list[AgreementEntry]:
+    return [a for a in agreement if a.method == "rank_correlation" and a.kind == "pair" and a.median is not None]
+
+
+def verdict(
+    gates: Sequence[GateEntry],
+    findings: Sequence[FindingEntry],
+    nodes: Sequence[NodeEntry],
+    headline: list[str],
+    may: list[str],
+    may_not: list[str],
+) -> Verdict:
+    """Passed, failed or incomplete. What is missing makes it incomplete; nothing missing ever reads as a pass."""
+    standing = [finding for finding in findings if finding.verdict == "holds"]
+    counts = {
+        "gates_passed": sum(gate.status == "passed" for gate in gates),
+        "gates_failed": sum(gate.status == "failed" for gate in gates),
+        "gates_unknown": sum(gate.status == "unknown" for gate in gates),
+        "errors": sum(finding.severity == "error" for finding in standing),
+        "warnings": sum(finding.severity == "warning" for finding in standing),
+        "unknown": sum(finding.verdict == "unknown" for finding in findings),
+        "nodes_failed": sum(node.status in ("failed", "blocked") for node in nodes),
+    }
+    if counts["nodes_failed"]:
+        status = "incomplete"
+    elif counts["gates_failed"] or counts["errors"]:
+        status = "failed"
+    else:
+        status = "incomplete" if counts["gates_unknown"] else "passed"
+    return Verdict.model_validate(
+        {
+            "status": status,
+            "sentence": _sentence(status, counts, gates, standing),
+            "counts": counts,
+            "headline": headline,
+            "may_conclude": may,
+            "may_not_conclude": may_not,
+        }
+    )
+
+
+def _sentence(status: str, counts: dict[str, int], gates: Sequence[GateEntry], findings: Sequence[FindingEntry]) -> str:
+    total = len(gates)
+    warnings = f"{counts['warnings']} warning{'' if counts['warnings'] == 1 else 's'} to read"
+    if status == "passed":
+        held = f"All {total} gates hold" if total else "No gate was set"
+        return f"{held}; {warnings if counts['warnings'] else 'no finding stands against the model'}."
+    if status == "failed":
+        reasons = [f"{gate.title} is not {gate.threshold}" for gate in gates if gate.status == "failed"]
+        reasons += [finding.title for finding in findings if finding.severity == "error"]
+        more = f" and {len(reasons) - 2} more" if len(reasons) > 2 else ""
+        return f"The audit failed: {'; '.join(reasons[:2])}{more}."
+    if counts["nodes_failed"]:
+        return f"The audit is incomplete: {counts['nodes_failed']} of its steps gave no result, so nothing may be signed off."
+    return f"The audit is incomplete: {counts['gates_unknown']} of {total} gates could not be decided."
+
+
+def headline(gates: Sequence[GateEntry], facts: dict[str, Fact]) -> list[str]:
+    """The five facts that matter: failed gates first, then undecided, then passed, then what every reader asks."""
+    order = {"failed": 0, "unknown": 1, "passed": 2}
+    ranked = [gate.fact for gate in sorted(gates, key=lambda gate: order[gate.status]) if gate.fact in facts]
+    usual = [
+        "model.performance.accuracy",
+        "model.performance.rmse",
+        "model.parity.max_difference",
+        "model.performance.auc",
+    ]
+    chosen = dict.fromkeys([*ranked, *(name for name in usual if name in facts and facts[name].value is not None)])
+    return list(chosen)[:5]

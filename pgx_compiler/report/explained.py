@@ -1,0 +1,353 @@
+"""The entries about explanations: attributions, example rows, agreement and faithfulness."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from pgx_compiler.evidence.results import Severity
+from pgx_compiler.evidence.store import Artifact, Record
+from pgx_compiler.evidence.summary import column_intervals
+from pgx_compiler.ir.node import Node
+from pgx_compiler.methods.catalogue import catalogue
+from pgx_compiler.report.factsheet import (
+    AgreementEntry,
+    Example,
+    ExampleValues,
+    Explanation,
+    Fact,
+    FaithfulnessEntry,
+    FindingEntry,
+)
+from pgx_compiler.report.gathering import Gathering, measures
+
+SHOWN_ROWS = 10
+"""Rows shown in full: enough to see patterns, few enough to be looked at."""
+
+DISAGREE_BELOW = 0.2
+"""Median rank correlation across the directions below which they are said to disagree (own default)."""
+
+
+def row_count(run: Gathering) -> int:
+    """How many rows were explained."""
+    rows = run.artifacts.get("rows")
+    return len(rows.arrays["index"]) if rows else 0
+
+
+def _asked(run: Gathering, op: str) -> list[Node]:
+    """Nodes of an operation that the author asked for, in the order of the spec."""
+    position = {step.id: number for number, step in enumerate(run.plan.audit.steps)}
+    found = [node for node in run.plan.graph if node.op == op and node.step is not None]
+    return sorted(found, key=lambda node: position.get(node.step or "", 0))
+
+
+def _target_words(run: Gathering) -> str:
+    spec = run.plan.audit.spec
+    if spec.model.task == "regression":
+        return "the predicted value"
+    return {"predicted": "each row's predicted class", "label": "each row's true class"}.get(
+        spec.explain.target, f"class {spec.explain.target}"
+    )
+
+
+def explanations(run: Gathering) -> list[Explanation]:
+    """One entry for each attribution step; its measures become facts."""
+    entries = []
+    for node in _asked(run, "attribute"):
+        artifact = run.artifacts.get(node.id)
+        measures(run, node.id, node.id)
+        entries.append(_explanation(run, node, artifact))
+    return entries
+
+
+def _explanation(run: Gathering, node: Node, artifact: Artifact | None) -> Explanation:
+    declaration = catalogue()[node.method or ""]
+    step = run.plan.audit.step(node.step or "")
+    one = run.ended.get(node.id)
+    record: Record | None = one.record if one else None
+    names = list(run.plan.audit.features.names)
+    values = artifact.arrays["values"] if artifact else np.zeros((0, len(names)))
+    magnitude = np.abs(values)
+    error = artifact.arrays.get("standard_error") if artifact else None
+    versions = run.plan.context.versions
+    computed_by = node.ingredients.get("computed_by", {})
+    main = next((name for name in ("onnxruntime", "tensorflow") if name in computed_by), node.runtime or "")
+    spent = dict(record.spent) if record else {}
+    for kind in ("forward", "backward"):
+        if record:
+            _cost_fact(run, node, kind, spent.get(kind, 0))
+    return Explanation(
+        step=node.step or node.id,
+        method=step.declaration.name,
+        title=step.declaration.title,
+        computed_by=declaration.name,
+        chosen_because=node.note,
+        direction=node.params["direction"],
+        runtime=f"{main} {versions.get(main, '')}".strip(),
+        target=_target_words(run),
+        unit=run.plan.audit.score
+        if declaration.unit == "score"
+        else declaration.unit.replace("score", run.plan.audit.score),
+        signed=declaration.signed,
+        parameters=dict(node.params["with"]),
+        feature_names=names,
+        mean_absolute=magnitude.mean(axis=0).tolist() if len(values) else [0.0] * len(names),
+        mean_absolute_interval=column_intervals(magnitude),
+        mean_signed=values.mean(axis=0).tolist() if len(values) else [0.0] * len(names),
+        mean_standard_error=None if error is None else float(error.mean()),
+        rows=len(values),
+        cost_planned={k: v for k, v in node.cost.items() if k != "bytes"},
+        cost_spent=spent,
+        seconds=record.seconds if record else None,
+        arrays=f"evidence/{node.step}/attributions.npz",
+        digest=record.content if record else "",
+        paper=declaration.paper,
+        summary=declaration.summary,
+        reading=declaration.reading,
+        limits=declaration.limits,
+        status="done" if artifact else ("failed" if one and one.status == "failed" else "blocked"),
+        reason=run.reason(node.id),
+    )
+
+
+def _cost_fact(run: Gathering, node: Node, kind: str, rows: int) -> None:
+    run.add_fact(
+        Fact(
+            id=f"{node.id}.rows_{kind}",
+            title=f"Model rows {kind} that {node.step} took",
+            value=rows,
+            unit="rows",
+            n=row_count(run),
+            status="measured",
+            source=run.source(node.id),
+            evidence=run.evidence(node.id),
+        )
+    )
+
+
+def examples(run: Gathering) -> list[Example]:
+    """Some rows in full: one of each explained class in turn, in file order."""
+    done = [(node, run.artifacts[node.id]) for node in _asked(run, "attribute") if node.id in run.artifacts]
+    rows = run.artifacts.get("rows")
+    if not done or rows is None:
+        return []
+    targets = rows.arrays["target"]
+    return [_example(run, done, rows, index) for index in _spread(targets)]
+
+
+def _spread(targets: Any) -> list[int]:
+    queues = [list(np.flatnonzero(targets == target)) for target in np.unique(targets)]
+    turns = [queue[i] for i in range(max(map(len, queues))) for queue in queues if i < len(queue)]
+    return sorted(int(i) for i in turns[:SHOWN_ROWS])
+
+
+def _example(run: Gathering, done: Sequence[tuple[Node, Artifact]], rows: Artifact, index: int) -> Example:
+    audit = run.plan.audit
+    first = done[0][1].arrays
+    label = int(rows.arrays["labels"][index]) if "labels" in rows.arrays and audit.classes else None
+    shows = audit.spec.factsheet.show_rows
+    image = _picture(first, index) if shows and audit.spec.data.modality == "image" else None
+    inputs = _inputs_in_words(run, first, index) if shows and audit.spec.data.modality == "tabular" else None
+    return Example(
+        row_id=str(rows.arrays["row_ids"][index]),
+        target=_class(audit.classes, int(rows.arrays["target"][index])),
+        predicted=_class(audit.classes, int(rows.arrays["predicted"][index])),
+        label=None if label is None else _class(audit.classes, label),
+        score=float(first["scores"][index]),
+        base_value=float(first["base_values"][index]),
+        explanations=[
+            ExampleValues(
+                step=node.step or node.id,
+                values=artifact.arrays["values"][index].tolist(),
+                standard_error=artifact.arrays["standard_error"][index].tolist()
+                if "standard_error" in artifact.arrays
+                else None,
+            )
+            for node, artifact in done
+        ],
+        inputs=inputs,
+        image=image,
+        image_note="" if shows else "The rows themselves are not shown: the spec keeps raw data out of the factsheet.",
+    )
+
+
+def _class(classes: Sequence[str], position: int) -> str:
+    return classes[position] if classes else "value"
+
+
+def _picture(arrays: Any, index: int) -> list[list[float]] | None:
+    name = next((key for key in arrays if key.startswith("input_")), None)
+    if name is None:
+        return None
+    pixels = np.asarray(arrays[name][index], np.float64)
+    grey = pixels.mean(axis=2) if pixels.ndim == 3 else pixels
+    low, high = float(np.min(arrays[name])), float(np.max(arrays[name]))
+    scaled = (grey - low) / (high - low) if high > low else np.zeros_like(grey)
+    return np.round(scaled, 4).tolist()
+
+
+def _inputs_in_words(run: Gathering, arrays: Any, index: int) -> dict[str, str]:
+    audit = run.plan.audit
+    flat = np.concatenate([np.asarray(arrays[k][index]).reshape(-1) for k in arrays if k.startswith("input_")])
+    owner = np.concatenate([o.reshape(-1) for o in audit.features.owners.values()])
+    words = {}
+    for position, name in enumerate(audit.features.names):
+        held = np.flatnonzero(owner == position)
+        feature = audit.spec.data.features.get(name)
+        if len(held) > 1:
+            column = audit.columns[int(held[np.argmax(flat[held])])]
+            words[name] = column.removeprefix(name).lstrip("=_") or column
+        elif feature and feature.categories and 0 <= int(flat[held[0]]) < len(feature.categories):
+            words[name] = feature.categories[int(flat[held[0]])]
+        else:
+            words[name] = f"{flat[held[0]]:.6g}" + (f" {feature.unit}" if feature and feature.unit else "")
+    return words
+
+
+def _summary_facts(run: Gathering, node: Node, name: str, title: str, unit: str, better: Any, summary: Any) -> None:
+    reason = run.reason(node.id) or (
+        run.artifacts[node.id].document.get("blocked") if node.id in run.artifacts else None
+    )
+    for aggregate in ("median", "mean", "min", "max"):
+        value = summary.get(aggregate)
+        interval = summary.get(f"{aggregate}_interval")
+        run.add_fact(
+            Fact(
+                id=f"{name}.{aggregate}",
+                title=f"{title}, {_AGGREGATE[aggregate]}",
+                value=value,
+                unit=unit,
+                n=summary.get("n", 0),
+                interval=tuple(interval) if interval else None,
+                status="derived" if value is not None else "not_measured",
+                reason=None if value is not None else (reason or "it is undefined for every row"),
+                better=better,
+                source=run.source(node.id),
+                evidence=run.evidence(node.id),
+            )
+        )
+
+
+_AGGREGATE = {"median": "median over rows", "mean": "mean over rows", "min": "worst row", "max": "best row"}
+
+
+def _listed(values: Any) -> list[float | None]:
+    return [float(v) if np.isfinite(v) else None for v in values]
+
+
+def agreement(run: Gathering) -> list[AgreementEntry]:
+    """One entry for each pair and method, self-comparisons among them; aggregates become facts."""
+    stage = {step.id: step.stage for step in run.plan.audit.steps}
+    entries = []
+    for node in _asked(run, "compare"):
+        declaration = catalogue()[node.method or ""]
+        first, second = (str(run.plan.graph[node.inputs[p]].step or "") for p in ("first", "second"))
+        again = second == ""
+        second = second or first
+        artifact = run.artifacts.get(node.id)
+        document = artifact.document if artifact else {"summary": {}}
+        summary = document["summary"]
+        better = document.get("better", declaration.better)
+        what = f"{first} under two seeds" if again else f"{first} and {second}"
+        _summary_facts(run, node, node.id, f"{declaration.title} of {what}", "", better, summary)
+        entries.append(
+            AgreementEntry(
+                step=node.step or "",
+                method=declaration.name,
+                title=declaration.title,
+                first=first,
+                second=second,
+                across=not again and stage[first] != stage[second],
+                kind="self" if again else "pair",
+                median=summary.get("median"),
+                mean=summary.get("mean"),
+                interval=summary.get("median_interval"),
+                minimum=summary.get("min"),
+                maximum=summary.get("max"),
+                n=summary.get("n", 0),
+                chance=document.get("chance"),
+                range=document.get("range"),
+                better=better,
+                values=_listed(artifact.arrays["values"]) if artifact and "values" in artifact.arrays else [],
+                reason=run.reason(node.id) or document.get("blocked") or document.get("undefined"),
+                reading=declaration.reading,
+                limits=declaration.limits,
+            )
+        )
+    return entries
+
+
+def faithfulness(run: Gathering) -> list[FaithfulnessEntry]:
+    """One entry for each check of each attribution; aggregates become facts."""
+    entries = []
+    for node in _asked(run, "judge"):
+        declaration = catalogue()[node.method or ""]
+        of = str(run.plan.graph[node.inputs["attribution"]].step)
+        artifact = run.artifacts.get(node.id)
+        document = artifact.document if artifact else {"summary": {}}
+        arrays = artifact.arrays if artifact else {}
+        summary = document["summary"]
+        unit = document.get("unit", "")
+        _summary_facts(run, node, node.id, f"{declaration.title} of {of}", unit, declaration.better, summary)
+        values = np.asarray(arrays.get("values", []))
+        curve, random_curve = arrays.get("curve"), arrays.get("random_curve")
+        points = 0 if curve is None else curve.shape[1]
+        entries.append(
+            FaithfulnessEntry(
+                step=node.step or "",
+                method=declaration.name,
+                title=declaration.title,
+                of=of,
+                median=summary.get("median"),
+                mean=summary.get("mean"),
+                interval=summary.get("median_interval"),
+                n=summary.get("n", 0),
+                unit=unit,
+                better=declaration.better,
+                share_better_than_chance=float((values > 0).mean()) if len(values) and curve is not None else None,
+                curve=None if curve is None else curve.mean(axis=0).tolist(),
+                random_curve=None if random_curve is None else random_curve.mean(axis=0).tolist(),
+                grid=None if curve is None else np.linspace(0, 1, points).tolist(),
+                values=_listed(values),
+                reason=run.reason(node.id),
+                reading=declaration.reading,
+                limits=declaration.limits,
+            )
+        )
+    return entries
+
+
+def disagreements(agreement: Sequence[AgreementEntry], faithfulness: Sequence[FaithfulnessEntry]) -> list[FindingEntry]:
+    """Findings that follow from the comparisons: the directions disagree, or an explanation is no better than chance."""
+    found = []
+    across = [a for a in agreement if a.across and a.method == "rank_correlation" and a.interval]
+    if across and all(a.interval is not None and a.interval[1] < DISAGREE_BELOW for a in across):
+        found.append(
+            _finding(
+                "directions_disagree", "agreement", across[0].step, "warning", "Perturbation and gradient tell different stories",
+                f"In every one of {len(across)} comparisons the median rank correlation is below {DISAGREE_BELOW}.",
+                [f"agreement.{a.step}.{a.first}~{a.second}.median" for a in across],
+                "Do not act on either direction alone; look at faithfulness to see which one is true of the model.",
+            )
+        )  # fmt: skip
+    for check in faithfulness:
+        if check.method == "deletion" and check.interval and check.interval[1] < 0:
+            found.append(
+                _finding(
+                    "explanation_unfaithful", "faithfulness", check.of, "warning", f"{check.of} orders features worse than chance",
+                    f"Removing what it names first lowers the score less than a random order (median {check.median:.3g} "
+                    f"{check.unit}).",
+                    [f"faithfulness.{check.step}.{check.of}.median"],
+                    "Do not use this explanation of this model.",
+                )
+            )  # fmt: skip
+    return found
+
+
+def _finding(
+    code: str, stage: str, step: str, severity: Severity, title: str, summary: str, facts: list[str], advice: str
+) -> FindingEntry:
+    return FindingEntry(
+        id=f"{stage}.{code}[{step}]", code=code, stage=stage, step=step, severity=severity, verdict="holds", title=title,
+        summary=summary, subject=step, facts=facts, advice=[advice],
+    )  # fmt: skip

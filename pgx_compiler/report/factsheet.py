@@ -1,0 +1,373 @@
+"""The factsheet as data: what ``factsheet.json`` holds, and all that the HTML and the PDF may know."""
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+SCHEMA = "pgx-factsheet/1"
+
+Number = float | int
+
+
+class Part(BaseModel):
+    """Base of every part: strict about keys, frozen, documented where declared."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True)
+
+
+class Source(Part):
+    """Where in the author's text a number was asked for."""
+
+    step: str
+    spec_path: str
+    """``explain.perturbation[0]``."""
+    line: int | None = None
+
+
+class Fact(Part):
+    """One number and everything needed to believe it."""
+
+    id: str
+    """``precaution.drift.psi_max``, ``agreement.rank_correlation.kernel_shap~integrated_gradients.median``."""
+    title: str
+    value: Number | str | None
+    unit: str = ""
+    n: int | None = None
+    interval: tuple[Number, Number] | None = None
+    """95 % interval."""
+    standard_error: Number | None = None
+    status: Literal["measured", "derived", "declared", "not_measured", "not_applicable"]
+    reason: str | None = None
+    """Why there is no value, where there is none."""
+    better: Literal["higher", "lower"] | None = None
+    subject: str | None = None
+    source: Source
+    evidence: list[str] = []
+    """Digests of the artifacts it rests on."""
+
+
+class FindingEntry(Part):
+    """Something a reader must know."""
+
+    id: str
+    code: str
+    stage: str
+    step: str
+    severity: Literal["info", "warning", "error"]
+    verdict: Literal["holds", "unknown", "accepted"]
+    """``unknown``: too few rows to say; ``accepted``: the spec answers for it, with `reason`."""
+    title: str
+    summary: str
+    subject: str | None = None
+    facts: list[str] = []
+    advice: list[str] = []
+    reason: str | None = None
+    until: str | None = None
+
+
+class GateEntry(Part):
+    """One thing that had to hold."""
+
+    gate: str
+    fact: str
+    title: str
+    aggregate: str | None = None
+    value: Number | None
+    interval: tuple[Number, Number] | None = None
+    threshold: str
+    """In words: ``>= 0.5``."""
+    min: Number | None = None
+    max: Number | None = None
+    bound: str = "value"
+    status: Literal["passed", "failed", "unknown"]
+    reason: str | None = None
+
+
+class Verdict(Part):
+    """The decision."""
+
+    status: Literal["passed", "failed", "incomplete"]
+    sentence: str
+    counts: dict[str, int]
+    """``gates_passed``, ``gates_failed``, ``gates_unknown``, ``errors``, ``warnings``, ``unknown``, ``nodes_failed``."""
+    headline: list[str]
+    """Ids of the (up to) five facts that matter most; gates first."""
+    may_conclude: list[str]
+    may_not_conclude: list[str]
+
+
+class ExampleValues(Part):
+    """One method's values for one shown row."""
+
+    step: str
+    values: list[Number]
+    """One for each feature."""
+    standard_error: list[Number] | None = None
+
+
+class Example(Part):
+    """One explained row, shown."""
+
+    row_id: str
+    target: str
+    """Name of the class explained, or the output."""
+    predicted: str
+    label: str | None
+    score: Number
+    """The model's score for the target, in `Audit.score`'s unit."""
+    base_value: Number
+    explanations: list[ExampleValues]
+    inputs: dict[str, str] | None = None
+    """Feature name to its value in words; only where the spec shows rows."""
+    image: list[list[Number]] | None = None
+    """Grey values 0..1, rows of pixels; only where the spec shows rows (colour images are averaged)."""
+    image_note: str = ""
+
+
+class Explanation(Part):
+    """One attribution step."""
+
+    step: str
+    method: str
+    title: str
+    computed_by: str
+    """The algorithm that ran, where a quantity was asked for: ``tree_shap``."""
+    chosen_because: str = ""
+    direction: Literal["perturbation", "gradient"]
+    runtime: str
+    """``onnxruntime 1.32.0``."""
+    target: str
+    unit: str
+    signed: bool
+    parameters: dict[str, Any]
+    feature_names: list[str]
+    mean_absolute: list[Number]
+    """Mean over rows of the magnitude, one for each feature."""
+    mean_absolute_interval: list[tuple[Number, Number]] | None = None
+    """95 % bootstrap interval over rows."""
+    mean_signed: list[Number]
+    mean_standard_error: Number | None = None
+    """Mean over rows and features of the sampling error; None: nothing is drawn at random."""
+    rows: int
+    cost_planned: dict[str, int]
+    """``forward``, ``backward``: model rows."""
+    cost_spent: dict[str, int]
+    seconds: Number | None = None
+    arrays: str
+    """Path of the arrays inside the run."""
+    digest: str
+    paper: str
+    summary: str
+    reading: str
+    limits: str
+    status: Literal["done", "failed", "blocked"] = "done"
+    reason: str | None = None
+
+
+class AgreementEntry(Part):
+    """One comparison of two steps by one method."""
+
+    step: str
+    method: str
+    title: str
+    first: str
+    second: str
+    across: bool
+    """True where it compares the two directions."""
+    kind: Literal["pair", "self"]
+    """``self``: one stochastic step against itself under another seed: the noise floor."""
+    median: Number | None
+    mean: Number | None
+    interval: tuple[Number, Number] | None
+    """95 % bootstrap interval of the median over rows."""
+    minimum: Number | None
+    maximum: Number | None
+    n: int
+    chance: Number | None
+    range: tuple[Number, Number] | None
+    better: Literal["higher", "lower"]
+    values: list[Number | None]
+    """One for each row."""
+    reason: str | None = None
+    reading: str = ""
+    limits: str = ""
+
+
+class FaithfulnessEntry(Part):
+    """One check of one step."""
+
+    step: str
+    method: str
+    title: str
+    of: str
+    median: Number | None
+    mean: Number | None
+    interval: tuple[Number, Number] | None
+    n: int
+    unit: str
+    better: Literal["higher", "lower"]
+    share_better_than_chance: Number | None = None
+    curve: list[Number] | None = None
+    """Mean score after removing the share of features in `grid`, most important first."""
+    random_curve: list[Number] | None = None
+    """The same in random order."""
+    grid: list[Number] | None = None
+    values: list[Number | None]
+    reason: str | None = None
+    reading: str = ""
+    limits: str = ""
+
+
+class ExpectationEntry(Part):
+    """One expectation of the domain, tested."""
+
+    feature: str
+    effect: str
+    on: str | None
+    source: str | None
+    status: Literal["confirmed", "violated", "unknown"]
+    """``unknown``: the interval does not settle it."""
+    summary: str
+    facts: list[str] = []
+
+
+class TableEntry(Part):
+    """A detail table of a step."""
+
+    step: str
+    title: str
+    columns: list[str]
+    rows: list[list[Any]]
+
+
+class CheckEntry(Part):
+    """One precaution step."""
+
+    step: str
+    method: str
+    title: str
+    status: Literal["done", "failed", "blocked"]
+    reason: str | None = None
+    facts: list[str]
+    findings: list[str]
+    tables: list[TableEntry] = []
+    summary: str
+    reading: str
+    limits: str
+    paper: str = ""
+
+
+class Trial(Part):
+    """One candidate of the search."""
+
+    number: int
+    settings: dict[str, Any]
+    metrics: dict[str, Number | None]
+    """``validation.loss``, ``validation.accuracy``, ``agreement.rank_correlation``, …"""
+    feasible: bool
+    verdict: Literal["accept", "re-think", "reject"]
+    reasons: list[str]
+    history: list[dict[str, Number | None]] = []
+
+
+class TuningEntry(Part):
+    """The search."""
+
+    search: str
+    objective: str
+    space_declared: dict[str, Any]
+    space_used: dict[str, Any]
+    narrowing: list[dict[str, Any]]
+    """Each cut: finding, dimension, before, after, reason; and each trial or protocol change that a finding made."""
+    require: dict[str, Any]
+    trials: list[Trial]
+    baseline: int
+    """Number of the trial with the audited settings."""
+    best: int | None
+    """Number of the chosen trial; None: no trial meets the constraints."""
+    pareto: list[int]
+    importance: dict[str, dict[str, Number | None]]
+    """Metric to setting to share of the explained variance."""
+    decision: str
+    """One sentence: change the settings, or keep them, and why."""
+    limits: str
+
+
+class AuditEntry(Part):
+    """What was audited."""
+
+    name: str
+    version: str
+    owner: str | None
+    description: str | None
+    labels: dict[str, str]
+    strategy: dict[str, Any]
+    modality: str
+    task: str
+    score: str
+    classes: list[str]
+    started: str
+    """UTC, ISO 8601."""
+    ended: str
+    spec_digest: str
+    plan_digest: str
+    lock_digest: str
+    model_digests: dict[str, str]
+    """``keras``, ``onnx`` to SHA-256."""
+    data_digests: dict[str, str]
+    rows_explained: int
+    features: int
+    layout: dict[str, Any]
+    """How to draw the features (`FeatureMap.layout`)."""
+    references: str
+    language: str
+
+
+class NodeEntry(Part):
+    """One node of the execution graph."""
+
+    id: str
+    op: str
+    runtime: str
+    key: str
+    content: str | None
+    status: Literal["computed", "cached", "failed", "blocked"]
+    inputs: list[str] = []
+    seconds: Number | None = None
+    cost_planned: dict[str, int] = {}
+    cost_spent: dict[str, int] = {}
+    reason: str | None = None
+
+
+class Provenance(Part):
+    """Everything needed to do it again."""
+
+    models: list[dict[str, Any]]
+    data: list[dict[str, Any]]
+    versions: dict[str, str]
+    seed: int
+    host: dict[str, Any]
+    nodes: list[NodeEntry]
+    overrides: list[str] = []
+
+
+class Factsheet(Part):
+    """The whole factsheet."""
+
+    schema_: str = Field(SCHEMA, alias="schema")
+    """Name and version of this layout."""
+    pgx: str
+    """Version of the program."""
+    audit: AuditEntry
+    verdict: Verdict
+    findings: list[FindingEntry]
+    facts: list[Fact]
+    gates: list[GateEntry]
+    precaution: list[CheckEntry]
+    explanations: list[Explanation]
+    examples: list[Example]
+    agreement: list[AgreementEntry]
+    faithfulness: list[FaithfulnessEntry]
+    expectations: list[ExpectationEntry]
+    tuning: TuningEntry | None
+    provenance: Provenance

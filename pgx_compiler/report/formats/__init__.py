@@ -1,0 +1,44 @@
+"""One file a format of the factsheet, found by walking; each exports SUFFIX and ``write(factsheet, path)``."""
+
+import importlib
+import os
+import pkgutil
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Protocol, cast
+
+from pgx_compiler.report.factsheet import Factsheet
+
+
+class Format(Protocol):
+    """What a file of this folder offers."""
+
+    SUFFIX: str
+    """``.html``; without the dot it is the word of the spec's ``factsheet.formats``."""
+
+    def write(self, factsheet: Factsheet, path: Path) -> None:
+        """Write the factsheet to a path, atomically."""
+
+
+@cache
+def formats() -> dict[str, Format]:
+    """Every format by its word in the spec: ``html``, ``json``, ``pdf``."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    found = [cast(Format, importlib.import_module(f"{__name__}.{name}")) for name in names]
+    return {module.SUFFIX.removeprefix("."): module for module in found}
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all: a temporary file beside it, flushed to the disk, then renamed over it."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

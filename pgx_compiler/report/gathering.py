@@ -1,0 +1,116 @@
+"""All results of one run, loaded once, and how a step's measures become facts."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from pgx_compiler.evidence.store import Artifact, Record, Store
+from pgx_compiler.plan.plan import Plan
+from pgx_compiler.report.factsheet import Fact, FindingEntry, Source
+
+
+class Ended(Protocol):
+    """What became of a node, as the report needs it."""
+
+    @property
+    def status(self) -> Any:
+        """``computed``, ``cached``, ``failed`` or ``blocked``."""
+
+    @property
+    def record(self) -> Record | None:
+        """Its record, where it has a result."""
+
+    @property
+    def reason(self) -> str | None:
+        """Why it has none, in a sentence."""
+
+
+class Gathering:
+    """All results of one run, loaded once, and what is derived from them."""
+
+    def __init__(self, plan: Plan, ended: Mapping[str, Ended], store: Store) -> None:
+        self.plan = plan
+        self.ended = ended
+        self.artifacts: dict[str, Artifact] = {
+            name: store.load(one.record) for name, one in ended.items() if one.record is not None
+        }
+        self.facts: dict[str, Fact] = {}
+        self.findings: list[FindingEntry] = []
+
+    def reason(self, node_id: str) -> str | None:
+        """Why a node has no result, or None."""
+        one = self.ended.get(node_id)
+        if one is None:
+            return "it was not run"
+        return None if one.record is not None else (one.reason or "it failed")
+
+    def source(self, node_id: str) -> Source:
+        """Where in the spec a node comes from."""
+        node = self.plan.graph[node_id]
+        line = node.line
+        if line is None and node.source:
+            span = self.plan.audit.span(*node.source.split("."))
+            line = span.line if span else None
+        return Source(step=node.step or node.id, spec_path=node.source, line=line)
+
+    def evidence(self, node_id: str) -> list[str]:
+        """The content digest of a node's result."""
+        one = self.ended.get(node_id)
+        return [one.record.content] if one and one.record else []
+
+    def add_fact(self, fact: Fact) -> str:
+        """Remember a fact under its id."""
+        self.facts[fact.id] = fact
+        return fact.id
+
+
+def measures(run: Gathering, node_id: str, prefix: str) -> tuple[list[str], list[str]]:
+    """Turn a result's measures into facts and its findings into entries; returns their ids."""
+    artifact = run.artifacts.get(node_id)
+    if artifact is None:
+        return [], []
+    source = run.source(node_id)
+    facts = []
+    for item in artifact.document["measures"]:
+        value = item["value"]
+        facts.append(
+            run.add_fact(
+                Fact(
+                    id=f"{prefix}.{item['name']}",
+                    title=item["title"],
+                    value=value,
+                    unit=item["unit"],
+                    n=item["n"],
+                    interval=None if item["interval"] is None else tuple(item["interval"]),
+                    standard_error=item["standard_error"],
+                    status="measured" if value is not None else "not_measured",
+                    reason=item["reason"],
+                    better=item["better"],
+                    subject=item["subject"],
+                    source=source,
+                    evidence=run.evidence(node_id),
+                )
+            )
+        )
+    findings = []
+    for item in artifact.document["findings"]:
+        subject = f"[{item['subject']}]" if item["subject"] else ""
+        name = f"{prefix}.{item['code']}{subject}"
+        findings.append(name)
+        run.findings.append(
+            FindingEntry(
+                id=name,
+                code=item["code"],
+                stage=prefix.split(".")[0],
+                step=source.step,
+                severity=item["severity"],
+                verdict=item["verdict"],
+                title=item["title"],
+                summary=item["summary"],
+                subject=item["subject"],
+                facts=[f"{prefix}.{measure}" for measure in item["measures"]],
+                advice=list(item["advice"]),
+            )
+        )
+    return facts, findings
+
+

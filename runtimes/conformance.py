@@ -1,0 +1,185 @@
+"""The laws of each capability as functions over a handle; each returns the violations that it found.
+
+A runtime of a third party is held to the same laws: ``check(handle, inputs, rng)`` returns an empty list.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from runtimes.capabilities import Differentiable, Floats, Inputs, Predictor, TreeEnsemble
+
+_TOLERANCE = 1e-5
+"""Relative to the larger of 1 and the largest score: float32 sums in another order differ by about 1e-6."""
+_SLOPE_TOLERANCE = 0.03
+"""Relative. Central differences of a float32 score over 1e-2 carry about 1e-4 of rounding."""
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One broken law."""
+
+    law: str
+    detail: str
+
+
+def check(handle: Predictor, inputs: Inputs, rng: np.random.Generator) -> list[Violation]:
+    """Hold a handle to the laws of every capability that it shows.
+
+    Args:
+        handle: an opened model.
+        inputs: a few real rows, at least three.
+        rng: chooses targets and directions.
+    """
+    found = check_predictor(handle, inputs)
+    if isinstance(handle, Differentiable):
+        found += check_differentiable(handle, inputs, rng)
+    if isinstance(handle, TreeEnsemble):
+        found += check_tree_ensemble(handle, inputs)
+    return found
+
+
+def check_predictor(handle: Predictor, inputs: Inputs) -> list[Violation]:
+    """Shape, dtype, determinism, independence of the batch, and counting."""
+    return list(_predictor(handle, inputs))
+
+
+def check_differentiable(handle: Differentiable, inputs: Inputs, rng: np.random.Generator) -> list[Violation]:
+    """Shapes, determinism, independence of the batch, counting, and agreement with central differences."""
+    return list(_differentiable(handle, inputs, rng))
+
+
+def check_tree_ensemble(handle: TreeEnsemble, inputs: Inputs) -> list[Violation]:
+    """Well-formed trees whose leaves and base add up to the scores."""
+    return list(_tree_ensemble(handle, inputs))
+
+
+def _rows(inputs: Inputs) -> int:
+    return len(next(iter(inputs.values())))
+
+
+def _take(inputs: Inputs, index: Any) -> dict[str, Any]:
+    return {name: np.asarray(array)[index] for name, array in inputs.items()}
+
+
+def _differs(first: Floats, second: Floats) -> bool:
+    scale = max(1.0, float(np.abs(first).max(initial=0.0)))
+    return first.shape != second.shape or bool(np.abs(first - second).max(initial=0.0) > _TOLERANCE * scale)
+
+
+def _predictor(handle: Predictor, inputs: Inputs) -> Iterator[Violation]:
+    rows = _rows(inputs)
+    before, kept = handle.spent.forward, {name: np.array(array, copy=True) for name, array in inputs.items()}
+    scores = handle.predict(inputs)
+    if handle.spent.forward - before != rows:
+        yield Violation("counting", f"{rows} rows asked, {handle.spent.forward - before} counted")
+    if any(not np.array_equal(kept[name], inputs[name]) for name in inputs):
+        yield Violation("inputs stay", "predict changed the rows that it was given")
+    if scores.dtype != np.float64 or scores.ndim != 2 or len(scores) != rows:
+        yield Violation("shape", f"{scores.dtype} {scores.shape} for {rows} rows")
+        return
+    if not np.isfinite(scores).all():
+        yield Violation("finite", f"{int((~np.isfinite(scores)).sum())} scores are not finite")
+    if scores.tobytes() != handle.predict(inputs).tobytes():
+        yield Violation("determinism", "the same rows give other bytes the second time")
+    backwards = np.arange(rows)[::-1]
+    if _differs(scores[backwards], handle.predict(_take(inputs, backwards))):
+        yield Violation("rows are independent", "reversed rows do not give reversed scores")
+    single = np.concatenate([handle.predict(_take(inputs, slice(row, row + 1))) for row in range(rows)])
+    if _differs(scores, single):
+        yield Violation("batch invariance", "rows one by one give other scores")
+    many = np.resize(np.arange(rows), min(handle.rows_per_call, 5000) + 1)
+    if _differs(scores[many], handle.predict(_take(inputs, many))):
+        yield Violation("any number of rows", f"{len(many)} rows give other scores than {rows}")
+    if handle.predict(_take(inputs, slice(0, 0))).shape != (0, scores.shape[1]):
+        yield Violation("no rows", "no rows do not give an array of no rows")
+
+
+def _differentiable(handle: Differentiable, inputs: Inputs, rng: np.random.Generator) -> Iterator[Violation]:
+    rows = _rows(inputs)
+    outputs = handle.predict(inputs).shape[1]
+    target = rng.integers(outputs, size=rows)
+    before = handle.spent.backward
+    slopes = handle.gradient(inputs, target)
+    if handle.spent.backward - before != rows:
+        yield Violation("counting", f"{rows} gradients asked, {handle.spent.backward - before} counted")
+    for name, array in inputs.items():
+        if name not in slopes or slopes[name].shape != array.shape or slopes[name].dtype != np.float64:
+            yield Violation("gradient shape", f"the gradient of `{name}` is not float64 {array.shape}")
+            return
+    again = handle.gradient(inputs, target)
+    if any(slopes[name].tobytes() != again[name].tobytes() for name in inputs):
+        yield Violation("gradient determinism", "the same rows give other bytes the second time")
+    for row in range(rows):
+        alone = handle.gradient(_take(inputs, slice(row, row + 1)), target[row : row + 1])
+        if any(_differs(slopes[name][row], alone[name][0]) for name in inputs):
+            yield Violation("gradient batch invariance", f"row {row} alone has another gradient")
+            break
+    yield from _central_differences(handle, inputs, target, slopes, rng)
+
+
+def _central_differences(
+    handle: Differentiable, inputs: Inputs, target: Any, slopes: Inputs, rng: np.random.Generator
+) -> Iterator[Violation]:
+    """Slopes along random directions; where two step sizes disagree there is a kink, which proves nothing."""
+    rows, compared, directions = _rows(inputs), 0, 4
+    for _ in range(directions):
+        way = {name: rng.normal(size=array.shape) for name, array in inputs.items()}
+        # Half of the direction is the gradient's own, so that the change rises above float32's rounding.
+        for name in way:
+            size = np.sqrt((slopes[name] ** 2).mean()) or 1.0
+            way[name] += slopes[name] / size
+        said = sum((slopes[name] * way[name]).reshape(rows, -1).sum(axis=1) for name in inputs)
+        wide, narrow = (_slope(handle, inputs, way, target, step) for step in (4e-3, 2e-3))
+        scale = np.maximum(np.abs(wide), np.abs(narrow))
+        smooth = np.abs(wide - narrow) <= _SLOPE_TOLERANCE * scale + 1e-3
+        wrong = smooth & (np.abs(narrow - said) > _SLOPE_TOLERANCE * np.maximum(scale, np.abs(said)) + 2e-3)
+        compared += int(smooth.sum())
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            yield Violation(
+                "central differences", f"row {row}: {narrow[row]:.6g} by differences, {said[row]:.6g} by the gradient"
+            )
+            return
+    if 2 * compared < rows * directions:
+        yield Violation("central differences", f"only {compared} of {rows * directions} slopes could be compared")
+
+
+def _slope(handle: Differentiable, inputs: Inputs, way: Inputs, target: Any, step: float) -> Floats:
+    moved = []
+    for sign in (1.0, -1.0):
+        rows = {
+            name: (array + sign * step * way[name]).astype(np.asarray(array).dtype) for name, array in inputs.items()
+        }
+        moved.append(handle.predict(rows)[np.arange(len(target)), target])
+    return np.asarray((moved[0] - moved[1]) / (2.0 * step), np.float64)
+
+
+def _tree_ensemble(handle: TreeEnsemble, inputs: Inputs) -> Iterator[Violation]:
+    scores = handle.predict(inputs)
+    rows = np.asarray(inputs[handle.input_name], np.float64)
+    total = np.repeat(np.asarray(handle.base, np.float64)[None], len(rows), axis=0)
+    if total.shape != scores.shape:
+        yield Violation("tree outputs", f"the base has {len(handle.base)} outputs, the scores {scores.shape[1]}")
+        return
+    for place, tree in enumerate(handle.trees):
+        inner = tree.feature >= 0
+        children = np.concatenate([tree.left[inner], tree.right[inner]])
+        if sorted(children.tolist()) != list(range(1, len(tree.feature))):
+            yield Violation("tree shape", f"tree {place}: its nodes are not one tree with its root first")
+            return
+        if tree.feature.max(initial=-1) >= rows.shape[1] or np.abs(tree.values[inner]).max(initial=0.0) > 0:
+            yield Violation("tree shape", f"tree {place}: a column that is not there, or a value at an inner node")
+            return
+        for row, x in enumerate(rows):
+            node = 0
+            while tree.feature[node] >= 0:
+                value = x[tree.feature[node]]
+                left = tree.missing_left[node] if np.isnan(value) else value <= tree.threshold[node]
+                node = int(tree.left[node] if left else tree.right[node])
+            total[row] += tree.values[node]
+    if _differs(scores, total):
+        worst = float(np.abs(scores - total).max())
+        yield Violation("additivity", f"base and leaves miss the scores by up to {worst:.3g}")

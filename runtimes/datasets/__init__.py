@@ -1,0 +1,90 @@
+"""One file a data format, found by file name; each exports SUFFIXES, inspect and read."""
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+
+class DataFileError(Exception):
+    """A data file that cannot be used.
+
+    Attributes:
+        reason: one sentence for the author.
+        help: what to do about it.
+    """
+
+    def __init__(self, reason: str, help: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.help = help
+
+
+@dataclass(frozen=True)
+class ColumnFacts:
+    """One named array or column."""
+
+    name: str
+    shape: tuple[int, ...]
+    """Without the row axis; () for a column of a table."""
+    dtype: str
+
+
+@dataclass(frozen=True)
+class DatasetFacts:
+    """What a data file says of itself; reading it costs headers where the format has them."""
+
+    format: str
+    """``npz`` or ``csv``."""
+    rows: int
+    columns: tuple[ColumnFacts, ...]
+    tabular: bool
+    """True where the file is a table with one name for each column (csv)."""
+    feature_names: tuple[str, ...] = ()
+    """From the array ``feature_names``, where an archive has it."""
+
+
+@dataclass(frozen=True)
+class RawData:
+    """A data file as named arrays; missing values are NaN in float columns and None in object columns."""
+
+    arrays: Mapping[str, NDArray[Any]]
+    """Name to ``(rows, ...)``, in file order."""
+    row_ids: NDArray[Any] | None = None
+    feature_names: tuple[str, ...] = ()
+
+
+@cache
+def formats() -> Mapping[str, Any]:
+    """Suffix to the module that reads it."""
+    found: dict[str, Any] = {}
+    for entry in sorted(pkgutil.iter_modules(__path__), key=lambda entry: entry.name):
+        module = importlib.import_module(f"runtimes.datasets.{entry.name}")
+        for suffix in module.SUFFIXES:
+            found[suffix] = module
+    return found
+
+
+def inspect(path: Path) -> DatasetFacts:
+    """Read the static facts of a data file. Raises `DataFileError`."""
+    facts: DatasetFacts = _format_of(path).inspect(path)
+    return facts
+
+
+def read(path: Path) -> RawData:
+    """Read a whole data file. Raises `DataFileError`."""
+    data: RawData = _format_of(path).read(path)
+    return data
+
+
+def _format_of(path: Path) -> Any:
+    module = formats().get(path.suffix.lower())
+    if module is None:
+        known = ", ".join(sorted(formats()))
+        raise DataFileError(f"`{path.name}` has no known data format", f"use one of: {known}")
+    return module

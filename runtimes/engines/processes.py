@@ -1,0 +1,151 @@
+"""Runs work in worker processes, one for each lane, at most ``jobs`` of them busy at a time.
+
+A lane is a runtime: its process imports the framework once and keeps models open. Parent and worker speak JSON
+lines over pipes, so nothing that a worker says is ever unpickled. A worker that dies ends only its own job.
+"""
+
+import contextlib
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from runtimes.engines.contract import Engine, Progress, WorkerDied, WorkFailed
+
+_LIBRARY_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+"""One thread a worker: parallelism comes from lanes, and sums do not depend on the number of cores."""
+
+
+@dataclass
+class _Job:
+    function: str
+    payload: Mapping[str, Any]
+    progress: Progress
+    future: Future[Mapping[str, Any]]
+
+
+class ProcessEngine:
+    """Lanes of worker processes."""
+
+    def __init__(self, jobs: int, logs: Path | None) -> None:
+        self._busy = threading.Semaphore(max(1, jobs))
+        self._logs = logs
+        self._lanes: dict[str, queue.Queue[_Job | None]] = {}
+        self._workers: dict[str, subprocess.Popen[str]] = {}
+        self._threads: list[threading.Thread] = []
+        self._closed = threading.Event()
+
+    def submit(
+        self, function: str, payload: Mapping[str, Any], lane: str, progress: Progress
+    ) -> Future[Mapping[str, Any]]:
+        """Queue the work on its lane."""
+        future: Future[Mapping[str, Any]] = Future()
+        if lane not in self._lanes:
+            self._lanes[lane] = queue.Queue()
+            thread = threading.Thread(target=self._serve, args=(lane,), name=f"lane {lane}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        self._lanes[lane].put(_Job(function, payload, progress, future))
+        return future
+
+    def close(self) -> None:
+        """End every worker: asked first, killed after two seconds."""
+        self._closed.set()
+        for lane in self._lanes.values():
+            lane.put(None)
+        workers = list(self._workers.values())
+        for worker in workers:
+            with contextlib.suppress(OSError):
+                worker.terminate()
+        for worker in workers:
+            try:
+                worker.wait(2)
+            except subprocess.TimeoutExpired:
+                worker.kill()
+                worker.wait()
+            for stream in (worker.stdin, worker.stdout):
+                if stream:
+                    with contextlib.suppress(OSError):
+                        stream.close()
+        for thread in self._threads:
+            thread.join(2)
+
+    def _serve(self, lane: str) -> None:
+        while not self._closed.is_set():
+            job = self._lanes[lane].get()
+            if job is None:
+                return
+            with self._busy:
+                if self._closed.is_set() or not job.future.set_running_or_notify_cancel():
+                    continue
+                try:
+                    job.future.set_result(self._perform(lane, job))
+                except (WorkerDied, WorkFailed) as error:
+                    job.future.set_exception(error)
+                except Exception as error:  # noqa: BLE001  (a broken lane must not leave its job waiting for ever)
+                    job.future.set_exception(WorkerDied(f"the worker of lane {lane} could not be used: {error}"))
+
+    def _perform(self, lane: str, job: _Job) -> Mapping[str, Any]:
+        worker = self._worker(lane)
+        assert worker.stdin is not None
+        assert worker.stdout is not None
+        try:
+            worker.stdin.write(json.dumps({"function": job.function, "payload": job.payload}) + "\n")
+            worker.stdin.flush()
+            for line in worker.stdout:
+                said = json.loads(line)
+                if "progress" in said:
+                    job.progress(*said["progress"])
+                elif "failed" in said:
+                    raise WorkFailed(said["failed"], said["message"], said["details"])
+                else:
+                    result: Mapping[str, Any] = said["done"]
+                    return result
+        except (BrokenPipeError, ValueError):
+            pass
+        status = worker.wait()
+        self._workers.pop(lane, None)
+        raise WorkerDied(_last_words(status))
+
+    def _worker(self, lane: str) -> subprocess.Popen[str]:
+        worker = self._workers.get(lane)
+        if worker is not None and worker.poll() is None:
+            return worker
+        log = (self._logs / f"worker-{lane}.log").open("ab") if self._logs else subprocess.DEVNULL
+        try:
+            worker = subprocess.Popen(
+                [sys.executable, "-m", "runtimes.engines.worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                encoding="utf-8",
+                env={**os.environ, **_LIBRARY_THREADS, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+                start_new_session=True,
+            )
+        finally:
+            if not isinstance(log, int):
+                log.close()
+        self._workers[lane] = worker
+        return worker
+
+
+def _last_words(status: int) -> str:
+    if status >= 0:
+        return f"the worker process ended with status {status} in the middle of its work"
+    name = signal.Signals(-status).name
+    hint = {"SIGKILL": " (killed; often the system ran out of memory)", "SIGSEGV": " (a crash in native code)"}
+    return f"the worker process died of {name}{hint.get(name, '')}"
+
+
+def open_engine(jobs: int, logs: Path | None = None) -> Engine:
+    """Worker processes, at most ``jobs`` busy at a time; their standard error goes to files in ``logs``."""
+    return ProcessEngine(jobs, logs)

@@ -1,0 +1,151 @@
+"""TensorFlow, imported once with one thread and deterministic operations, and Keras models rebuilt from their files."""
+
+import copy
+import importlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from runtimes.formats.keras_file import KerasFile
+from runtimes.target import ModelFileError
+
+
+@cache
+def tensorflow() -> Any:
+    """TensorFlow on one CPU thread, silent, with deterministic operations.
+
+    Raises:
+        RuntimeError: somebody used TensorFlow in this process with other threads before.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    with _native_stderr_held():
+        found: Any = importlib.import_module("tensorflow")
+    found.get_logger().setLevel("ERROR")
+    if found.config.threading.get_intra_op_parallelism_threads() != 1:
+        found.config.threading.set_intra_op_parallelism_threads(1)
+    if found.config.threading.get_inter_op_parallelism_threads() != 1:
+        found.config.threading.set_inter_op_parallelism_threads(1)
+    found.config.set_visible_devices([], "GPU")
+    found.config.experimental.enable_op_determinism()
+    return found
+
+
+@contextmanager
+def _native_stderr_held() -> Iterator[None]:
+    """Hold back what native code writes to stderr: TensorFlow's import logs before it reads its own log level.
+
+    What was held back is written out after all where the import fails.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            held.seek(0)
+            os.write(kept, held.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+@cache
+def keras() -> Any:
+    """Keras on TensorFlow's backend."""
+    tensorflow()
+    return importlib.import_module("keras")
+
+
+def load(path: Path) -> Any:
+    """The model of an inspected file, without its optimizer.
+
+    Raises:
+        ModelFileError: Keras refuses it.
+    """
+    try:
+        return keras().saving.load_model(path, compile=False, safe_mode=True)
+    # Keras raises whatever its layers raise; the first line says which layer and why.
+    except Exception as error:
+        raise _refused(path.name, error) from error
+
+
+def rebuild(name: str, config: Mapping[str, Any], weights: Sequence[NDArray[Any]] | None = None) -> Any:
+    """A model from its declaration, with fresh or given weights, and rows of any number.
+
+    Raises:
+        ModelFileError: the declaration makes no model (a pooling window larger than what is left, for example).
+    """
+    plain = _without_built_shapes(copy.deepcopy(dict(config)))
+    plain.pop("compile_config", None)
+    try:
+        model = keras().saving.deserialize_keras_object(plain, safe_mode=True)
+        if weights is not None:
+            model.set_weights(list(weights))
+    except Exception as error:
+        raise _refused(name, error) from error
+    return model
+
+
+def _refused(name: str, error: Exception) -> ModelFileError:
+    lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
+    return ModelFileError(
+        f"Keras cannot build the model of `{name}`: {lines[0][:300]}", "check the layers' sizes, or save it again"
+    )
+
+
+def _without_built_shapes(value: Any) -> Any:
+    """Shapes that a build remembered contradict changed sizes; a fixed row axis comes from the first call alone."""
+    if isinstance(value, list):
+        return [_without_built_shapes(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {key: _without_built_shapes(item) for key, item in value.items() if key not in _BUILT}
+    shape = kept.get("batch_shape")
+    if isinstance(shape, list) and shape:
+        kept["batch_shape"] = [None, *shape[1:]]
+    return kept
+
+
+_BUILT = ("build_config", "build_input_shape")
+
+
+def open_for_prediction(file: KerasFile) -> Any:
+    """The model of a file with a row axis of any size."""
+    model = load(file.path)
+    if all(tensor.shape[0] is None for tensor in model.inputs):
+        return model
+    modern = file.config.get("module") is not None
+    if not modern:
+        raise ModelFileError(
+            f"`{file.path.name}` has a fixed number of rows", "save it as `.keras` with keras.Input(shape) first"
+        )
+    return rebuild(file.path.name, file.config, model.get_weights())
+
+
+def without_activation(model: Any, output: int) -> Any:
+    """The same model with the activation of one output's last operation taken away; the given model is used up."""
+    layers = keras().layers
+    last = model.outputs[output]._keras_history.operation
+    if isinstance(last, keras().Model):
+        inner = last
+        while isinstance(inner, keras().Model):
+            inner = inner.outputs[0]._keras_history.operation
+        inner.activation = keras().activations.linear
+        return model
+    if hasattr(last, "activation") and not isinstance(last, layers.Softmax):
+        last.activation = keras().activations.linear
+        return model
+    below = [*model.outputs]
+    below[output] = last.input
+    return keras().Model(model.inputs, below if len(below) > 1 else below[0])

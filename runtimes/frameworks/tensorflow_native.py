@@ -1,0 +1,253 @@
+"""The white box: Keras files on TensorFlow, with gradients, and training from the file's own declaration."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from runtimes.capabilities import Floats, Inputs, Integers, Spent, Trainable, View
+from runtimes.formats.batches import Arrays, conform, n_rows, probe, rows_that_fit, slices
+from runtimes.formats.keras_facts import Head, facts_of, head_of, inputs_of, output_names, scores_of
+from runtimes.formats.keras_file import KerasFile, read_keras
+from runtimes.formats.keras_runtime import open_for_prediction, tensorflow, without_activation
+from runtimes.formats.keras_training import KerasTrainable
+from runtimes.formats.scores import (
+    as_columns,
+    check_probabilities,
+    log_odds_of_probabilities,
+    log_odds_of_softmax,
+    two_columns,
+)
+from runtimes.target import ModelFacts, ModelFileError, Target, TensorFacts
+
+TARGET = Target(
+    name="tensorflow_native",
+    formats=("keras",),
+    suffixes=(".keras", ".h5"),
+    capabilities=frozenset({"Predictor", "Differentiable", "Trainable"}),
+    distributions=("tensorflow", "keras", "h5py", "numpy"),
+    price=2.0,
+)
+
+_MOST_ROWS = 1024
+
+
+def inspect(path: Path) -> ModelFacts:
+    """Read static facts of a Keras file. Raises `ModelFileError`."""
+    return facts_of(path)
+
+
+def open_model(path: Path, view: View) -> "KerasPredictor":
+    """Open a Keras file for one view; the handle is differentiable where all inputs are floats.
+
+    Raises:
+        ModelFileError: the file is refused, or cannot give this score.
+    """
+    facts_of(path)
+    file = read_keras(path)
+    return handle_of(file, lambda: open_for_prediction(file), view)
+
+
+def open_trainable(path: Path) -> Trainable:
+    """Open a Keras file to be rebuilt and trained with other settings.
+
+    Raises:
+        ModelFileError: the file is refused, or declares no loss and optimizer.
+    """
+    facts = facts_of(path)
+    file = read_keras(path)
+    if "Trainable" not in facts.capabilities:
+        raise ModelFileError(
+            f"`{path.name}` declares no loss and optimizer of Keras' own, or has several outputs",
+            "compile the model with a loss and an optimizer before saving it",
+        )
+    return KerasTrainable(file, facts, lambda build, view: _differentiable(file, build, view))
+
+
+def _differentiable(file: KerasFile, build: Callable[[], Any], view: View) -> Any:
+    return handle_of(file, build, view)
+
+
+def handle_of(file: KerasFile, build: Callable[[], Any], view: View) -> "KerasPredictor":
+    """A handle on a model that ``build`` makes afresh; its last activation may be taken away.
+
+    Raises:
+        ModelFileError: no such output, or it cannot give this score.
+    """
+    output = _position(file, view)
+    head = head_of(file, output)
+    possible = scores_of(head)
+    if view.score not in possible:
+        raise ModelFileError(
+            f"`{file.path.name}` cannot give the score `{view.score}` for its output `{head.output}`",
+            f"it can give {', '.join(sorted(possible))}",
+        )
+    below = view.score in ("logit", "log_odds") and head.removable and head.activation in ("softmax", "sigmoid")
+    model = build()
+    if below:
+        model = without_activation(model, output)
+    inputs = inputs_of(file)
+    kind: type[KerasPredictor] = KerasPredictor
+    if all(tensor.dtype.startswith("float") for tensor in inputs):
+        kind = KerasDifferentiable
+    return kind(model, inputs, output, view, replace(head, activation="linear" if below else head.activation), head)
+
+
+def _position(file: KerasFile, view: View) -> int:
+    names = output_names(file)
+    if isinstance(view.output, str):
+        if view.output not in names:
+            raise ModelFileError(
+                f"`{file.path.name}` has no output `{view.output}`", f"its outputs are {', '.join(names)}"
+            )
+        return names.index(view.output)
+    position = view.output or 0
+    if not 0 <= position < len(names):
+        raise ModelFileError(f"`{file.path.name}` has no output {position}", f"it has {len(names)}, counted from 0")
+    return position
+
+
+class KerasPredictor:
+    """A model in one view; see `runtimes.capabilities.Predictor`."""
+
+    def __init__(
+        self, model: Any, inputs: tuple[TensorFacts, ...], output: int, view: View, raw: Head, head: Head
+    ) -> None:
+        self._model = model
+        self._inputs = inputs
+        self._output = output
+        self._view = view
+        self._gives_logits = raw.activation != head.activation or head.activation == "linear"
+        self._head = head
+        self.rows_per_call = rows_that_fit(inputs, _MOST_ROWS)
+        self.spent = Spent()
+        self._forward = self._compiled()
+
+    def _specs(self) -> list[Any]:
+        tf = tensorflow()
+        return [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in self._inputs]
+
+    def _raw(self, arrays: Any) -> Any:
+        """The model's chosen output as ``(rows, columns)``."""
+        tf = tensorflow()
+        answer = self._model(arrays if len(arrays) > 1 else arrays[0], training=False)
+        flat = tf.nest.flatten(answer)[self._output]
+        return flat[:, None] if flat.shape.rank == 1 else flat
+
+    def _compiled(self) -> Any:
+        tf = tensorflow()
+        return tf.function(lambda *arrays: self._raw(list(arrays)), input_signature=self._specs(), autograph=False)
+
+    def predict(self, inputs: Inputs) -> Floats:
+        """The view's score, ``(rows, outputs)`` float64.
+
+        Raises:
+            ValueError: the rows are not what the model reads.
+            ModelFileError: the output is not what the view calls it.
+        """
+        arrays = conform(inputs, self._inputs)
+        rows = n_rows(arrays)
+        if rows == 0:
+            return self._columns(self._answer(probe(self._inputs)))[:0]
+        parts = [self._answer(part) for part, _ in slices(arrays, self.rows_per_call, None)]
+        self.spent.forward += rows
+        return self._columns(np.concatenate(parts))
+
+    def _answer(self, arrays: Arrays) -> Floats:
+        tf = tensorflow()
+        tensors = [tf.constant(array) for array in arrays.values()]
+        return as_columns(self._forward(*tensors).numpy(), n_rows(arrays))
+
+    def _columns(self, raw: Floats) -> Floats:
+        score, classifies = self._view.score, self._view.task == "classification"
+        if score == "value":
+            return raw
+        if score == "logit":
+            return two_columns(raw, score) if classifies else raw
+        exclusive = self._head.activation != "sigmoid"
+        if score == "log_odds" and self._gives_logits:
+            return log_odds_of_softmax(raw) if exclusive else two_columns(raw, score)
+        probabilities = two_columns(raw, "probability")
+        check_probabilities(probabilities, sum_to_one=exclusive)
+        if score == "probability":
+            return probabilities
+        return log_odds_of_probabilities(probabilities, exclusive or raw.shape[1] == 1)
+
+
+class KerasDifferentiable(KerasPredictor):
+    """A model in one view with gradients; see `runtimes.capabilities.Differentiable`."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._backward = self._compiled_gradient()
+
+    def _compiled_gradient(self) -> Any:
+        tf = tensorflow()
+
+        def gradient(target: Any, *arrays: Any) -> Any:
+            with tf.GradientTape() as tape:
+                tape.watch(arrays)
+                chosen = self._chosen(self._raw(list(arrays)), target)
+            return tape.gradient(chosen, list(arrays), unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+        signature = [tf.TensorSpec((None,), "int32"), *self._specs()]
+        return tf.function(gradient, input_signature=signature, autograph=False)
+
+    def _chosen(self, raw: Any, target: Any) -> Any:
+        """Each row's score of its target column, ``(rows,)``."""
+        tf = tensorflow()
+        score = self._view.score
+        columns = tf.reshape(raw, (tf.shape(raw)[0], int(np.prod(raw.shape[1:]))))
+        width = columns.shape[1]
+        if width == 1 and score != "value" and self._view.task == "classification":
+            sign = tf.cast(2 * target - 1, columns.dtype)
+            picked = columns[:, 0]
+            if score == "log_odds" and not self._gives_logits:
+                picked = tf.math.log(picked) - tf.math.log1p(-picked)
+            # The first column is 1 - p or -z: the same slope, downwards.
+            return sign * picked
+        picked = tf.gather(columns, target, axis=1, batch_dims=1)
+        if score != "log_odds":
+            return picked
+        others = tf.one_hot(target, width, on_value=False, off_value=True, dtype=tf.bool)
+        exclusive = self._head.activation != "sigmoid"
+        if self._gives_logits:
+            if not exclusive:
+                return picked
+            masked = tf.where(others, columns, tf.constant(-np.inf, columns.dtype))
+            return picked - tf.reduce_logsumexp(masked, axis=1)
+        rest = tf.reduce_sum(tf.where(others, columns, tf.zeros_like(columns)), axis=1) if exclusive else 1.0 - picked
+        return tf.math.log(picked) - tf.math.log(rest)
+
+    def gradient(self, inputs: Inputs, target: Integers) -> Mapping[str, Floats]:
+        """Compute d score[row, target[row]] / d inputs, float64, each array shaped as its input.
+
+        Raises:
+            ValueError: the rows are not what the model reads, or a target is no column of the view.
+        """
+        tf = tensorflow()
+        arrays = conform(inputs, self._inputs)
+        rows = n_rows(arrays)
+        columns = np.asarray(target)
+        width = self._width()
+        if columns.shape != (rows,) or (rows and not 0 <= columns.min() <= columns.max() < width):
+            raise ValueError(f"targets must be {rows} column positions from 0 to {width - 1}")
+        parts: list[list[Floats]] = [[] for _ in arrays]
+        for start in range(0, rows, self.rows_per_call):
+            stop = start + self.rows_per_call
+            tensors = [tf.constant(array[start:stop]) for array in arrays.values()]
+            answer = self._backward(tf.constant(columns[start:stop], "int32"), *tensors)
+            for found, slope in zip(parts, answer, strict=True):
+                found.append(np.asarray(slope.numpy(), np.float64))
+        self.spent.backward += rows
+        return {
+            name: np.concatenate(found) if found else np.zeros(arrays[name].shape)
+            for name, found in zip(arrays, parts, strict=True)
+        }
+
+    def _width(self) -> int:
+        shape = self._model.outputs[self._output].shape
+        width = int(np.prod([size or 1 for size in shape[1:]]))
+        return 2 if width == 1 and self._view.score != "value" and self._view.task == "classification" else width

@@ -1,0 +1,125 @@
+"""All that the planner may know of a runtime and of a model file, found without importing any framework."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from runtimes.capabilities import Trainable, View
+
+
+@dataclass(frozen=True)
+class TensorFacts:
+    """One input or output of a model."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    """Axis 0 is rows; None is dynamic."""
+    dtype: str
+    """NumPy name: ``float32``, ``int64``, ``str``."""
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """One layer of a network, as its file declares it."""
+
+    name: str
+    kind: str
+    """Class name in the framework's words: ``Conv2D``."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """The plain numbers, booleans and words of its configuration: what tuning may address."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a model file says of itself, read statically."""
+
+    format: str
+    """``keras`` or ``onnx``."""
+    structure: str
+    """``network``, ``tree_ensemble`` or ``linear``."""
+    inputs: tuple[TensorFacts, ...]
+    outputs: tuple[TensorFacts, ...]
+    capabilities: frozenset[str]
+    """Names of `runtimes.capabilities` that a handle on this file will offer."""
+    scores: frozenset[str]
+    """The members of `runtimes.capabilities.SCORES` that this file can give."""
+    n_outputs: int
+    """Columns of a view: classes of a classifier (a single sigmoid column counts as two), else outputs."""
+    parameters: int
+    """Trained numbers in the file."""
+    operators: Mapping[str, int]
+    """Operator or layer kind to how often it stands in the file."""
+    producer: str = ""
+    activation: str = ""
+    """The final activation: ``softmax``, ``sigmoid``, ``linear`` or ``logistic`` (trees)."""
+    layers: tuple[LayerFacts, ...] = ()
+    tunables: Mapping[str, Any] = field(default_factory=dict)
+    """Address to declared value: ``layers.dense.units: 32``, ``optimizer.learning_rate: 0.001``."""
+    loss: str | None = None
+    work_per_row: int = 0
+    """Multiply-adds of a forward pass of one row, roughly; 0: unknown. For pricing only."""
+
+
+class ModelFileError(Exception):
+    """A model file that cannot be used: missing, empty, truncated, not what its suffix says, or refused.
+
+    Attributes:
+        reason: one sentence for the author.
+        help: what to do about it.
+    """
+
+    def __init__(self, reason: str, help: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.help = help
+
+
+@dataclass(frozen=True)
+class Target:
+    """One runtime, as the planner sees it."""
+
+    name: str
+    """The file name under ``runtimes/frameworks``."""
+    formats: tuple[str, ...]
+    """Model formats it opens: ``keras``, ``onnx``."""
+    suffixes: tuple[str, ...]
+    capabilities: frozenset[str]
+    """The most that it can offer; a file may offer less (`ModelFacts.capabilities`)."""
+    distributions: tuple[str, ...]
+    """Python distributions whose versions are part of every key computed here."""
+    price: float
+    """Relative seconds of one forward row; the cheapest capable target is chosen."""
+
+
+class Framework(Protocol):
+    """What a file under ``runtimes/frameworks`` exports (as module attributes)."""
+
+    TARGET: Target
+    inspect: Callable[[Path], ModelFacts]
+    """Read static facts; imports no framework. Raises `ModelFileError`."""
+    open_model: Callable[[Path, View], Any]
+    """Open a handle for one view."""
+    open_trainable: Callable[[Path], Trainable]
+    """Only where TARGET.capabilities has ``Trainable``."""
+
+
+@cache
+def frameworks() -> Mapping[str, Any]:
+    """Every framework by file name; importing them costs no heavy library."""
+    package = importlib.import_module("runtimes.frameworks")
+    return {
+        entry.name: importlib.import_module(f"runtimes.frameworks.{entry.name}")
+        for entry in sorted(pkgutil.iter_modules(package.__path__), key=lambda entry: entry.name)
+    }
+
+
+def framework_for(format: str) -> Any:
+    """The framework that opens a model format (``keras``, ``onnx``)."""
+    for framework in frameworks().values():
+        if format in framework.TARGET.formats:
+            return framework
+    raise LookupError(f"no framework opens the format {format!r}")

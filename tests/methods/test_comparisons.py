@@ -1,0 +1,183 @@
+"""Agreement between explanations, and their faithfulness, on numbers worked out by hand."""
+
+import numpy as np
+import pytest
+
+from pgx_compiler.evidence.results import Attribution
+from pgx_compiler.methods.agreement.rank_correlation import RankCorrelationParams, rank_correlation
+from pgx_compiler.methods.agreement.sign_agreement import SignAgreementParams, sign_agreement
+from pgx_compiler.methods.agreement.top_k_overlap import TopKOverlapParams, top_k_overlap, top_share
+from pgx_compiler.methods.faithfulness._removal_curves import counts
+from pgx_compiler.methods.faithfulness.completeness_gap import CompletenessGapParams, completeness_gap
+from pgx_compiler.methods.faithfulness.deletion import DeletionParams, deletion
+from pgx_compiler.methods.faithfulness.insertion import InsertionParams, insertion
+from pgx_compiler.modalities.features import FeatureMap
+from pgx_compiler.modalities.game import Game
+from tests.methods.models import Linear
+
+NAN = float("nan")
+
+
+def said(values, signed=True):
+    return Attribution("step", "method", "gradient", np.array(values, float), None, signed)
+
+
+def test_rank_correlation_by_hand():
+    # Magnitudes 1 2 3 4 against 2 1 3 4: d = 1 1 0 0, rho = 1 - 6 * 2 / (4 * 15) = 0.8. Signs do not count.
+    # Ties: 1 1 2 3 has ranks 1.5 1.5 3 4, against 1 2 3 4: deviations (-1 -1 .5 1.5) . (-1.5 -.5 .5 1.5) = 4.5, over
+    # sqrt(4.5 * 5).
+    found = rank_correlation(said([[1, -2, 3, -4]]), said([[2, 1, -3, 4]]), RankCorrelationParams())
+    np.testing.assert_allclose(found.values, [0.8])
+    assert (found.chance, found.range, found.undefined) == (0.0, (-1.0, 1.0), None)
+    tied = rank_correlation(said([[1, 1, 2, 3]]), said([[1, 2, 3, 4]]), RankCorrelationParams())
+    np.testing.assert_allclose(tied.values, [4.5 / np.sqrt(22.5)])
+
+
+def test_signed_rank_correlation_looks_at_the_sign():
+    # 3 -1 -2 has ranks 3 2 1; 3 1 2 has ranks 3 1 2: d = 0 1 1, rho = 1 - 6 * 2 / (3 * 8) = 0.5; magnitudes agree.
+    first, second = said([[3, -1, -2]]), said([[3, 1, 2]])
+    np.testing.assert_allclose(rank_correlation(first, second, RankCorrelationParams()).values, [1.0])
+    np.testing.assert_allclose(rank_correlation(first, second, RankCorrelationParams(signed=True)).values, [0.5])
+
+
+def test_rows_without_an_order_are_undefined_with_a_reason_and_stay_in_place():
+    found = rank_correlation(said([[2, 2], [1, 2], [NAN, 1]]), said([[1, 2], [1, 2], [1, 2]]), RankCorrelationParams())
+    np.testing.assert_array_equal(found.values, [NAN, 1.0, NAN])
+    assert "no order" in found.undefined
+    none = rank_correlation(said([[1, 2]], signed=False), said([[1, 2]]), RankCorrelationParams(signed=True))
+    assert np.isnan(none.values).all()
+    assert "no signs" in none.undefined
+
+
+def test_top_k_overlap_by_hand():
+    # Top 2 by magnitude: {0, 3} and {3, 1}: one of two in common. Chance 2 / 5.
+    found = top_k_overlap(said([[5, 1, 0, -6, 2]]), said([[0, 4, 1, 9, -2]]), TopKOverlapParams(k=2))
+    np.testing.assert_allclose(found.values, [0.5])
+    assert found.chance == pytest.approx(0.4)
+
+
+def test_ties_for_the_last_place_count_in_part():
+    # 3 1 1 1, k = 2: feature 0 is in, the other three share one place.
+    np.testing.assert_allclose(top_share(np.array([[3.0, 1, -1, 1]]), 2), [[1, 1 / 3, 1 / 3, 1 / 3]])
+    # Against 9 8 0 0, top {0, 1}: (1 + 1/3) / 2. The mean over the three ways to break the tie: (2/2 + 1/2 + 1/2) / 3.
+    found = top_k_overlap(said([[3, 1, -1, 1]]), said([[9, 8, 0, 0]]), TopKOverlapParams(k=2))
+    np.testing.assert_allclose(found.values, [2 / 3])
+
+
+def test_explanations_that_say_nothing_overlap_as_chance_does():
+    found = top_k_overlap(said(np.zeros((1, 8))), said(np.zeros((1, 8))), TopKOverlapParams(k=2))
+    np.testing.assert_allclose(found.values, [found.chance])
+
+
+@pytest.mark.parametrize(("features", "k", "chance"), [(20, "auto", 5 / 20), (6, "auto", 2 / 6), (196, 10, 10 / 196)])
+def test_auto_is_a_quarter_of_the_features_rounded_up(features, k, chance):
+    values = said(np.arange(features)[None])
+    assert top_k_overlap(values, values, TopKOverlapParams(k=k)).chance == pytest.approx(chance)
+
+
+def test_an_overlap_of_all_features_is_undefined_and_says_so():
+    found = top_k_overlap(said([[1, 2, 3]]), said([[1, 2, 3]]), TopKOverlapParams(k=3))
+    assert np.isnan(found.values).all()
+    assert "all 3 features" in found.undefined
+
+
+def test_sign_agreement_by_hand():
+    # Top 2: {0, 3} and {0, 1}; looked at 0, 1, 3: signs + - -, + - +: two of three agree.
+    found = sign_agreement(said([[5, -1, 0, -6]]), said([[7, -4, 0, 1]]), SignAgreementParams(k=2))
+    np.testing.assert_allclose(found.values, [2 / 3])
+    assert found.chance == 0.5
+
+
+def test_zero_agrees_with_no_sign_and_zero_in_both_is_left_out():
+    # k = 2: the first has one value that is not zero, so that all zeros tie for the second place: all are looked at,
+    # but feature 2 is zero in both. Signs + 0 0 against + - +: one of three.
+    found = sign_agreement(said([[5, 0, 0, 0]]), said([[7, -4, 0, 1]]), SignAgreementParams(k=2))
+    np.testing.assert_allclose(found.values, [1 / 3])
+    nothing = sign_agreement(said([[0, 0]]), said([[0, 0]]), SignAgreementParams(k=1))
+    assert np.isnan(nothing.values).all()
+    assert nothing.undefined
+
+
+def test_magnitudes_have_no_signs_to_agree():
+    found = sign_agreement(said([[5, 1]], signed=False), said([[7, 4]]), SignAgreementParams())
+    assert np.isnan(found.values).all()
+    assert "no signs" in found.undefined
+
+
+def weighing(weights):
+    """A game without interactions: removing feature i costs weights[i]; the empty row scores 1."""
+    n = len(weights)
+    features = FeatureMap(tuple(map(str, range(n))), {"x": np.arange(n)})
+    model = Linear(np.array(weights, float)[:, None], 1.0)
+    return Game(model, {"x": np.ones((1, n))}, {"x": np.zeros((1, n))}, features, np.array([0]))
+
+
+def test_deletion_by_hand():
+    # Weights 4 2 0 -2, empty 1, full 5. In signed order the curve is 5 1 -1 -1 1; trapezoid with width 1/4:
+    # (5/2 + 1 - 1 - 1 + 1/2) / 4 = 0.5. A random order falls straight from 5 to 1 on average: mean height 3.
+    weights = [4, 2, 0, -2]
+    params = DeletionParams(random_orders=3000)
+    found = deletion(weighing(weights), np.array(weights), params, np.random.default_rng(0))
+    np.testing.assert_allclose(found.extra["curve"], [5, 1, -1, -1, 1])
+    assert found.extra["auc"] == pytest.approx(0.5)
+    assert found.extra["random_auc"] == pytest.approx(3.0, abs=0.1)
+    assert found.score == pytest.approx(2.5, abs=0.1)
+    assert (found.extra["full"], found.extra["empty"]) == (5.0, 1.0)
+
+
+def test_insertion_by_hand():
+    # Put back in signed order the curve is 1 5 7 7 5: (1/2 + 5 + 7 + 7 + 5/2) / 4 = 5.5, against 3 at random.
+    weights = [4, 2, 0, -2]
+    params = InsertionParams(random_orders=3000)
+    found = insertion(weighing(weights), np.array(weights), params, np.random.default_rng(0))
+    np.testing.assert_allclose(found.extra["curve"], [1, 5, 7, 7, 5])
+    assert found.extra["auc"] == pytest.approx(5.5)
+    assert found.score == pytest.approx(2.5, abs=0.1)
+
+
+def test_order_by_magnitude_puts_strong_opponents_first():
+    # By magnitude of 1 -3 2: features 1, 2, 0. Full 1, then 4, 2, 1.
+    weights = [1, -3, 2]
+    found = deletion(weighing(weights), np.array(weights), DeletionParams(order="magnitude"), np.random.default_rng(0))
+    np.testing.assert_allclose(found.extra["curve"], [1, 4, 2, 1])
+
+
+@pytest.mark.parametrize("method", [deletion, insertion])
+def test_an_explanation_without_differences_is_as_good_as_chance(method):
+    # All values equal: ties are broken at random, not by position; position would find the weights in order.
+    weights = list(range(12, 0, -1))
+    scores = [
+        method(weighing(weights), np.ones(12), DeletionParams(), np.random.default_rng(seed)).score
+        for seed in range(80)
+    ]
+    assert abs(np.mean(scores)) < 4 * np.std(scores) / np.sqrt(80)
+
+
+@pytest.mark.parametrize("method", [deletion, insertion])
+def test_an_undefined_explanation_has_an_undefined_score(method):
+    assert np.isnan(method(weighing([1, 2]), np.array([NAN, 1.0]), DeletionParams(), np.random.default_rng(0)).score)
+
+
+@pytest.mark.parametrize(
+    ("features", "steps", "points"),
+    [(4, 32, [0, 1, 2, 3, 4]), (10, 4, [0, 2, 5, 8, 10]), (5, 1, [0, 5]), (1, 32, [0, 1]), (196, 2, [0, 98, 196])],
+)
+def test_a_curve_has_as_many_even_steps_as_asked_and_never_half_a_feature(features, steps, points):
+    np.testing.assert_array_equal(counts(features, steps), points)
+
+
+def test_few_steps_weigh_each_stretch_by_its_length():
+    # Ten features, the first five of weight 2, 4 steps: 11 7 1 1 1 at 0 .2 .5 .8 1: .2 * 9 + .3 * 4 + .3 + .2 = 3.5.
+    weights = [2] * 5 + [0] * 5
+    found = deletion(weighing(weights), np.array(weights), DeletionParams(steps=4), np.random.default_rng(0))
+    np.testing.assert_allclose(found.extra["curve"], [11, 7, 1, 1, 1])
+    assert found.extra["auc"] == pytest.approx(3.5)
+    np.testing.assert_allclose(found.extra["moved_share"], [0, 0.2, 0.5, 0.8, 1.0])
+
+
+def test_completeness_gap_by_hand():
+    # Weights 4 2 -2: the difference is 4. Values 3 2 -2 add up to 3: gap 1, a quarter of it.
+    found = completeness_gap(weighing([4, 2, -2]), np.array([3.0, 2, -2]), CompletenessGapParams())
+    assert found.score == pytest.approx(1.0)
+    assert found.extra["relative"] == pytest.approx(0.25)
+    assert np.isnan(completeness_gap(weighing([1, -1]), np.zeros(2), CompletenessGapParams()).extra["relative"])
