@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from pgx_compiler.analysis.analyse import analyse
-from pgx_compiler.analysis.resolved import Resolved
+from pgx_compiler.analysis.resolved import DataFile, MaskFile, ModelFile, Resolved
 from pgx_compiler.diagnostics.diagnostic import AuthorError, Code, Diagnostic, Diagnostics
-from pgx_compiler.evidence.canonical import canonical_json, digest, plain
-from pgx_compiler.evidence.store import Store, write_atomically
+from pgx_compiler.evidence.canonical import digest, digest_of_file, plain, unarchive
+from pgx_compiler.evidence.store import Artifact, DamagedEvidence, Store, write_atomically
 from pgx_compiler.execute.journal import Journal, Several
 from pgx_compiler.execute.run import Observer, RunResult, run_graph
 from pgx_compiler.plan.plan import Plan, compile_plan
 from pgx_compiler.report.facts import Occasion, gather
 from pgx_compiler.report.factsheet import Factsheet
 from pgx_compiler.report.formats import formats
+from pgx_compiler.report.templates import folder as templates_folder
 from pgx_compiler.spec.parse import parse
 from pgx_compiler.spec.source import read_source
 
@@ -112,8 +113,11 @@ class Ran:
 
 
 def store_of(spec: str | Path) -> Store:
-    """The evidence store of a project: ``PGX_STORE``, else ``.pgx/store`` in the nearest folder that has one or a git
-    repository, else beside the spec."""
+    """The evidence store of a spec's project.
+
+    ``PGX_STORE``, else ``.pgx/store`` in the nearest folder that has a ``.pgx`` or is a git repository, else beside the
+    spec.
+    """
     named = os.environ.get("PGX_STORE")
     if named:
         return Store(Path(named))
@@ -173,18 +177,20 @@ def _run(
     write_atomically(folder / "plan.json", plan.to_json().encode())
     lock = json.dumps(plain(plan.lock), indent=2, sort_keys=True) + "\n"
     write_atomically(folder / "pgx.lock", lock.encode())
-    for file in (*plan.audit.models.values(), *plan.audit.data.values(), *plan.audit.masks.values()):
+    audit = plan.audit
+    files: list[ModelFile | DataFile | MaskFile] = [*audit.models.values(), *audit.data.values(), *audit.masks.values()]
+    for file in files:
         store.ingest(file.path, file.sha256)
     with Journal(folder / "events.jsonl") as journal:
         watchers = Several([journal, *([observer] if observer else [])])
         result = run_graph(plan.graph, store, lambda: _open_engine(engine, folder), watchers)
-    occasion = _occasion(folder, started, result)
+    occasion = _occasion(plan, store, started, result)
     factsheet = gather(plan, result.outcomes, store, occasion)
     notes = (
         [f"evidence that was damaged has been computed again: {', '.join(result.damaged)}"] if result.damaged else []
     )
     copied = copy_evidence(plan, result, store, folder)
-    written, problems = write_factsheet(factsheet, folder, plan.audit.spec.factsheet.formats)
+    written, problems = write_factsheet(factsheet, folder, plan.audit.spec.factsheet.formats, store)
     write_manifest(folder, copied)
     return Ran(plan, result, factsheet, folder, store, written, notes + problems)
 
@@ -195,19 +201,20 @@ def _open_engine(engine: tuple[int, str], logs: Path) -> Any:
     return module.open_engine(jobs, logs)
 
 
-def _occasion(folder: Path, started: datetime, result: RunResult) -> Occasion:
-    """When the results came to be: a run that computes nothing keeps the dates of the run before it in this folder."""
-    remembered = folder / ".occasion.json"
-    contents = digest(sorted(o.record.content if o.record else "" for o in result.outcomes.values()))
-    if not result.computed and remembered.exists():
-        with contextlib.suppress(ValueError, KeyError, TypeError):
-            known = json.loads(remembered.read_bytes())
-            if known["contents"] == contents:
-                return Occasion(known["started"], known["ended"], known["host"])
+def _occasion(plan: Plan, store: Store, started: datetime, result: RunResult) -> Occasion:
+    """When the results came to be: a run that computes nothing keeps the dates of the one that did."""
+    contents = {name: o.record.content if o.record else None for name, o in sorted(result.outcomes.items())}
+    ingredients = {"operation": ["occasion", 1], "plan": plan.digest, "contents": contents}
+    key = digest(ingredients)
+    known = store.find(key) if not result.computed else None
+    if known is not None and store.whole(known):
+        document = store.load(known).document
+        return Occasion(document["started"], document["ended"], document["host"])
     ended = datetime.now(UTC)
     occasion = Occasion(started.isoformat(timespec="seconds"), ended.isoformat(timespec="seconds"), _host())
-    body = {"contents": contents, "started": occasion.started, "ended": occasion.ended, "host": occasion.host}
-    write_atomically(remembered, canonical_json(body))
+    if result.complete:
+        document = {"started": occasion.started, "ended": occasion.ended, "host": dict(occasion.host)}
+        store.keep(key, Artifact(document), ingredients, {}, 0.0)
     return occasion
 
 
@@ -251,8 +258,6 @@ def _stem(node_id: str, step: str | None) -> str:
 
 def write_manifest(folder: Path, copied: Sequence[Path]) -> None:
     """List every file of the evidence with its digest and arrays."""
-    from pgx_compiler.evidence.canonical import digest_of_file, unarchive
-
     files = []
     for path in sorted(copied):
         entry: dict[str, Any] = {"file": path.relative_to(folder).as_posix(), "sha256": digest_of_file(path)}
@@ -274,15 +279,20 @@ def _axes(name: str, dimensions: int) -> list[str]:
     return (["rows"] + [f"axis {n}" for n in range(1, dimensions)])[:dimensions]
 
 
-def write_factsheet(factsheet: Factsheet, folder: Path, wanted: Sequence[str]) -> tuple[list[Path], list[str]]:
-    """Write the formats asked for (JSON always); returns the files, and a sentence for each that could not be made."""
+def write_factsheet(
+    factsheet: Factsheet, folder: Path, wanted: Sequence[str], store: Store | None = None
+) -> tuple[list[Path], list[str]]:
+    """Write the formats asked for (JSON always); returns the files, and a sentence for each that could not be made.
+
+    With a store, a page that was drawn from the same facts by the same program is taken from there.
+    """
     written, problems = [], []
     for name, module in formats().items():
         if name not in {*wanted, "json"}:
             continue
         path = folder / f"factsheet{module.SUFFIX}"
         try:
-            module.write(factsheet, path)
+            _write_format(factsheet, module, path, store)
             written.append(path)
         except (ImportError, OSError) as error:
             if name != "pdf" or (isinstance(error, OSError) and error.errno is not None):
@@ -290,6 +300,37 @@ def write_factsheet(factsheet: Factsheet, folder: Path, wanted: Sequence[str]) -
             problems.append(f"no PDF: {error}; HTML and JSON are complete. On Debian: apt-get install libpango-1.0-0 "
                             "libpangoft2-1.0-0 libharfbuzz-subset0")  # fmt: skip
     return written, problems
+
+
+def _write_format(factsheet: Factsheet, module: Any, path: Path, store: Store | None) -> None:
+    if store is None or module.SUFFIX == ".json":
+        module.write(factsheet, path)
+        return
+    ingredients = {
+        "operation": ["render", module.SUFFIX],
+        "factsheet": digest(factsheet.model_dump(mode="json", by_alias=True)),
+        "renderer": renderer_digest(),
+    }
+    key = digest(ingredients)
+    known = store.find(key)
+    if known is not None:
+        with contextlib.suppress(DamagedEvidence):
+            write_atomically(path, store.get(store.load(known).document["object"], module.SUFFIX))
+            return
+    module.write(factsheet, path)
+    kept = store.put(path.read_bytes(), module.SUFFIX)
+    store.keep(key, Artifact({"object": kept}), ingredients, {}, 0.0)
+
+
+def renderer_digest() -> str:
+    """Digest of everything that draws: the report's code, the templates, and the library that sets the pages."""
+    report = Path(__file__).parent / "report"
+    files = [*sorted(report.rglob("*.py")), *sorted(p for p in templates_folder().rglob("*") if p.is_file())]
+    try:
+        typesetter = importlib.metadata.version("weasyprint")
+    except importlib.metadata.PackageNotFoundError:
+        typesetter = ""
+    return digest([typesetter, *(digest_of_file(file) for file in files)])
 
 
 def _cannot_write(error: OSError, folder: Path, store: Store) -> AuthorError:
@@ -320,11 +361,11 @@ def report_again(folder: str | Path) -> list[Path]:
     try:
         factsheet = Factsheet.model_validate_json((place / "factsheet.json").read_bytes())
     except (OSError, ValueError) as error:
-        raise _no_run(place, error) from error
+        raise not_a_run(place, error) from error
     wanted = [name for name in formats() if name != "json"]
     written, problems = write_factsheet(factsheet, place, wanted)
     if problems:
-        raise _no_run(place, OSError("; ".join(problems)))
+        raise not_a_run(place, OSError("; ".join(problems)))
     return written
 
 
@@ -335,7 +376,8 @@ NOT_A_RUN = Code(
 )
 
 
-def _no_run(folder: Path, error: Exception) -> AuthorError:
+def not_a_run(folder: Path, error: Exception) -> AuthorError:
+    """What to say of a folder that holds no finished run."""
     reason = str(error).splitlines()[0]
     found = Diagnostics()
     help_ = "name the folder of a finished run, such as runs/digits/20260401T120000Z-1a2b3c4d"
@@ -345,13 +387,11 @@ def _no_run(folder: Path, error: Exception) -> AuthorError:
 
 def verify_run(folder: str | Path) -> list[str]:
     """Hash every file of a run's evidence again; returns what does not match. Raises `AuthorError`."""
-    from pgx_compiler.evidence.canonical import digest_of_file
-
     place = Path(folder)
     try:
         files = json.loads((place / "evidence" / "manifest.json").read_bytes())["files"]
     except (OSError, ValueError, KeyError) as error:
-        raise _no_run(place, error) from error
+        raise not_a_run(place, error) from error
     problems = []
     for entry in files:
         path = place / entry["file"]

@@ -172,7 +172,7 @@ def _nearest_record(node: Node, store: Store) -> Record | None:
         theirs, ours = record.ingredients, node.ingredients
         if theirs.get("operation", [None])[0] != node.op:
             return False
-        return (theirs.get("method") or [None])[0] == (ours.get("method") or [None])[0]
+        return bool((theirs.get("method") or [None])[0] == (ours.get("method") or [None])[0])
 
     candidates = [record for record in store.records() if same_work(record)]
     return min(candidates, key=lambda r: len(differences(r.ingredients, node.ingredients)), default=None)

@@ -69,7 +69,7 @@ def _asked(step: ResolvedStep) -> dict[str, Any]:
 def _sources(audit: Resolved) -> Iterator[Node]:
     spec = audit.spec
     for format, file in audit.models.items():
-        params = {
+        file_params: dict[str, Any] = {
             "format": format,
             "sha256": file.sha256,
             "suffix": file.path.suffix,
@@ -77,11 +77,11 @@ def _sources(audit: Resolved) -> Iterator[Node]:
             "output": spec.model.output,
             "renamed": dict(audit.renamed.get(format, {})),
         }
-        yield Node(f"model.{format}", "model", {}, params, source=f"model.{format}")
+        yield Node(f"model.{format}", "model", {}, file_params, source=f"model.{format}")
     for split, data in audit.data.items():
         described = spec.data.train if split == "train" else spec.data.test
         assert described is not None
-        params = {
+        params: dict[str, Any] = {
             "split": split,
             "sha256": data.sha256,
             "suffix": data.path.suffix,
@@ -241,7 +241,8 @@ def _tuning(audit: Resolved) -> Iterator[Node]:
     keras = audit.models["keras"].facts
     params = {
         **dumped,
-        "declared": {address: keras.tunables.get(address) for address in sorted(tuning.space)},
+        "declared": dict(sorted(keras.tunables.items())),
+        "gives_probabilities": "probability" in keras.scores,
         "score": audit.score,
         "features": feature_description(audit),
         "task": audit.spec.model.task,

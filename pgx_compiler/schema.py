@@ -37,7 +37,7 @@ def audit_schema() -> dict[str, Any]:
 
 
 def _step(definitions: dict[str, Any], methods: list[Declaration]) -> dict[str, Any]:
-    step = {key: value for key, value in definitions["Step"].items() if key not in ("title",)}
+    step = {key: value for key, value in definitions["Step"].items() if key != "title"}
     properties = {**step["properties"]}
     properties["use"] = {
         "description": "Name of a method.",

@@ -14,7 +14,7 @@ from runtimes.capabilities import Differentiable, Floats, Inputs, Predictor, Tre
 _TOLERANCE = 1e-5
 """Relative to the larger of 1 and the largest score: float32 sums in another order differ by about 1e-6."""
 _SLOPE_TOLERANCE = 0.03
-"""Relative. Central differences of a float32 score over 1e-2 carry about 1e-4 of rounding."""
+"""Relative. Rounding of a float32 score is about 0.1 % of the differences taken; the rest is room for kinks."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,9 @@ def _differentiable(handle: Differentiable, inputs: Inputs, rng: np.random.Gener
         if any(_differs(slopes[name][row], alone[name][0]) for name in inputs):
             yield Violation("gradient batch invariance", f"row {row} alone has another gradient")
             break
-    yield from _central_differences(handle, inputs, target, slopes, rng)
+    # Real rows may stand on a kink itself (a flat background ties every max pooling), where slopes are a choice.
+    nudged = {name: (array + 0.05 * rng.normal(size=array.shape)).astype(array.dtype) for name, array in inputs.items()}
+    yield from _central_differences(handle, nudged, target, handle.gradient(nudged, target), rng)
 
 
 def _central_differences(
@@ -125,6 +127,7 @@ def _central_differences(
 ) -> Iterator[Violation]:
     """Slopes along random directions; where two step sizes disagree there is a kink, which proves nothing."""
     rows, compared, directions = _rows(inputs), 0, 4
+    size_of_score = np.maximum(1.0, np.abs(handle.predict(inputs)[np.arange(rows), target]))
     for _ in range(directions):
         way = {name: rng.normal(size=array.shape) for name, array in inputs.items()}
         # Half of the direction is the gradient's own, so that the change rises above float32's rounding.
@@ -132,7 +135,9 @@ def _central_differences(
             size = np.sqrt((slopes[name] ** 2).mean()) or 1.0
             way[name] += slopes[name] / size
         said = sum((slopes[name] * way[name]).reshape(rows, -1).sum(axis=1) for name in inputs)
-        wide, narrow = (_slope(handle, inputs, way, target, step) for step in (4e-3, 2e-3))
+        # Steps change the score by about 0.1 %: far above float32's rounding, and across few kinks.
+        step = np.minimum(1e-3 * size_of_score / np.maximum(np.abs(said), 0.25), 4e-3)
+        wide, narrow = (_slope(handle, inputs, way, target, size) for size in (step, 0.5 * step))
         scale = np.maximum(np.abs(wide), np.abs(narrow))
         smooth = np.abs(wide - narrow) <= _SLOPE_TOLERANCE * scale + 1e-3
         wrong = smooth & (np.abs(narrow - said) > _SLOPE_TOLERANCE * np.maximum(scale, np.abs(said)) + 2e-3)
@@ -147,11 +152,12 @@ def _central_differences(
         yield Violation("central differences", f"only {compared} of {rows * directions} slopes could be compared")
 
 
-def _slope(handle: Differentiable, inputs: Inputs, way: Inputs, target: Any, step: float) -> Floats:
+def _slope(handle: Differentiable, inputs: Inputs, way: Inputs, target: Any, step: Floats) -> Floats:
     moved = []
     for sign in (1.0, -1.0):
         rows = {
-            name: (array + sign * step * way[name]).astype(np.asarray(array).dtype) for name, array in inputs.items()
+            name: (array + sign * step.reshape(-1, *[1] * (array.ndim - 1)) * way[name]).astype(array.dtype)
+            for name, array in inputs.items()
         }
         moved.append(handle.predict(rows)[np.arange(len(target)), target])
     return np.asarray((moved[0] - moved[1]) / (2.0 * step), np.float64)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgx_compiler.analysis.checks import CHECKS
-from pgx_compiler.analysis.context import Context
+from pgx_compiler.analysis.context import Context, EnoughSaidError
 from pgx_compiler.analysis.resolved import Resolved
 from pgx_compiler.diagnostics.diagnostic import Diagnostics
 from pgx_compiler.spec.parse import ParsedSpec
@@ -25,8 +25,11 @@ def analyse(parsed: ParsedSpec, root: Path) -> Analysis:
     if parsed.spec is None:
         return Analysis(None, found)
     context = Context(parsed.spec, parsed.document, root, found)
-    for check in CHECKS:
-        check(context)
+    try:
+        for check in CHECKS:
+            check(context)
+    except EnoughSaidError:
+        return Analysis(None, found)
     return Analysis(None if found.failed else _resolved(context), found)
 
 

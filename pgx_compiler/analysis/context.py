@@ -11,7 +11,12 @@ from pgx_compiler.methods.declaration import Declaration, Shape, Stage
 from pgx_compiler.modalities.features import FeatureMap
 from pgx_compiler.spec.model import STEP_PATHS, AuditSpec, Step
 from pgx_compiler.spec.source import Document, Path_
+from pgx_compiler.spec.validate import MANY_MORE, MOST_SHOWN
 from runtimes.target import TensorFacts
+
+
+class EnoughSaidError(Exception):
+    """So much is wrong that the rest is not worth saying; the last diagnostic says so."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,10 @@ class Context:
         on: Literal["value", "key"],
     ) -> None:
         span = self.document.key_span(path) if on == "key" else self.document.value_span(path)
+        if len(self.diagnostics) >= MOST_SHOWN:
+            told = "there may be more mistakes; checking has stopped here"
+            self.diagnostics.add(Diagnostic(MANY_MORE, told, span, "mend those shown first"))
+            raise EnoughSaidError
         self.diagnostics.add(Diagnostic(code, message, span, help, severity, label, path))
 
     @property

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from pgx_compiler.evidence.results import Attribution
 from pgx_compiler.evidence.store import Artifact, Record, Store
+from pgx_compiler.execute.renaming import renamed
 from pgx_compiler.modalities import modalities
 from pgx_compiler.modalities.data import AuditData, Split, Variable
 from pgx_compiler.modalities.features import FeatureMap, References, Rows
 from runtimes import datasets
 from runtimes.capabilities import Inputs, View
-from pgx_compiler.execute.renaming import renamed
 from runtimes.target import framework_for
 
 

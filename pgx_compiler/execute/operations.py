@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from pgx_compiler.evidence.canonical import plain
-from pgx_compiler.evidence.results import Finding, Measure, Report
+from pgx_compiler.evidence.results import Report
 from pgx_compiler.evidence.store import Artifact, Store
+from pgx_compiler.evidence.summary import summarise
 from pgx_compiler.execute import reliance, rows_chosen, trials
 from pgx_compiler.execute.bench import (
     Bench,
@@ -20,7 +21,7 @@ from pgx_compiler.execute.bench import (
     feature_map,
 )
 from pgx_compiler.execute.model_checks import parity, performance
-from pgx_compiler.evidence.summary import summarise
+from pgx_compiler.execute.self_checks import explanation_report
 from pgx_compiler.methods.apply import attribute, compare, judge
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.modalities import modalities
@@ -164,9 +165,7 @@ def _attribute(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> 
     }
     if found.standard_error is not None:
         arrays["standard_error"] = found.standard_error
-    report = _explanation_report(
-        declaration.name, declaration.signed, declaration.unit, arrays, node["params"]["score"]
-    )
+    report = explanation_report(declaration, arrays, node["params"]["score"])
     document = {
         **_report(report).document,
         "method": declaration.name,
@@ -176,45 +175,6 @@ def _attribute(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> 
         "score": node["params"]["score"],
     }
     return Artifact(document, arrays)
-
-
-def _explanation_report(method: str, signed: bool, unit: str, arrays: Mapping[str, Any], score: str) -> Report:
-    values = arrays["values"]
-    measures = []
-    findings = []
-    dead = int((np.abs(values).max(axis=1) == 0).sum())
-    measures.append(
-        Measure("rows_without_attribution", float(dead), "Rows whose every attribution is zero", len(values), "rows")
-    )
-    if dead:
-        findings.append(
-            Finding(
-                "gradient_dead" if method != "occlusion" else "explanation_ignores_model",
-                "warning",
-                f"{method} says nothing about {dead} of {len(values)} rows",
-                f"Every attribution of {dead} rows is exactly zero: the score does not react where the method looks.",
-                measures=("rows_without_attribution",),
-                advice=("Look for saturation, a cut graph, or rows equal to the references.",),
-            )
-        )
-    if signed and unit == "score":
-        difference = arrays["scores"] - arrays["base_values"]
-        gap = np.abs(values.sum(axis=1) - difference)
-        relative = float(np.median(gap) / max(float(np.median(np.abs(difference))), 1e-12))
-        measures += [
-            Measure(
-                "completeness_gap", float(gap.max()), "Largest gap between the sum of a row's values and the difference"
-                " that they share out", len(values), score, better="lower",
-            ),
-            Measure("completeness_gap_relative", relative, "Median gap over the median difference", len(values),
-                    "share", better="lower"),
-        ]  # fmt: skip
-    if "standard_error" in arrays:
-        error = float(arrays["standard_error"].mean())
-        measures.append(
-            Measure("standard_error", error, "Mean sampling error of a value", values.size, score, better="lower")
-        )
-    return Report(tuple(measures), tuple(findings))
 
 
 def _compare(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:  # noqa: ARG001

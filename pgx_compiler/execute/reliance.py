@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pgx_compiler.evidence.canonical import plain
 from pgx_compiler.evidence.results import Finding, Measure, Severity
 from pgx_compiler.evidence.store import Artifact
-from pgx_compiler.execute.bench import Bench, feature_map
 from pgx_compiler.evidence.summary import bootstrap_interval
+from pgx_compiler.execute.bench import Bench, feature_map
 from pgx_compiler.modalities.features import FIXED, FeatureMap
 from runtimes.capabilities import Floats
 
@@ -70,7 +70,8 @@ def shares(values: Floats, owned: Floats) -> Floats:
     """Share of each row's total magnitude that lies on some features; ``owned (features,)`` weights 0..1."""
     magnitude = np.abs(values)
     total = magnitude.sum(axis=1)
-    return np.divide(magnitude @ owned, total, out=np.full(len(values), np.nan), where=total > 0)
+    found: Floats = np.divide(magnitude @ owned, total, out=np.full(len(values), np.nan), where=total > 0)
+    return found
 
 
 def _region(bench: Bench, sha256: str, suffix: str, features: FeatureMap) -> Floats:
@@ -82,7 +83,7 @@ def _region(bench: Bench, sha256: str, suffix: str, features: FeatureMap) -> Flo
     (owner,) = features.owners.values()
     flat: NDArray[Any] = np.broadcast_to(mask.reshape(mask.shape + (1,) * (owner.ndim - 2)), owner.shape)
     inside = np.bincount(owner[flat & (owner != FIXED)], minlength=len(features))
-    return inside / np.maximum(features.sizes(), 1)
+    return np.asarray(inside / np.maximum(features.sizes(), 1), np.float64)
 
 
 def _owned(name: str, features: FeatureMap, regions: Mapping[str, Floats]) -> Floats:

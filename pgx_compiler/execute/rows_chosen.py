@@ -82,12 +82,12 @@ def _errors(split: Split, output: NDArray[Any], wanted: int) -> Integers:
     predicted = output.argmax(axis=1)
     wrong = np.flatnonzero(predicted != split.labels)
     surest = np.argsort(-output[wrong, predicted[wrong]], kind="stable")
-    return wrong[surest][:wanted]
+    return np.asarray(wrong[surest][:wanted], np.int64)
 
 
 def _sample(split: Split, wanted: int, stratify: bool, rng: np.random.Generator) -> Integers:
     if not stratify or split.labels is None or split.labels.dtype.kind == "f":
-        return rng.choice(len(split), wanted, replace=False)
+        return np.asarray(rng.choice(len(split), wanted, replace=False), np.int64)
     # evenly over the classes: one from each in turn, until enough; small classes give what they have
     queues = [rng.permutation(np.flatnonzero(split.labels == label)) for label in np.unique(split.labels)]
     rounds = max(len(queue) for queue in queues)

@@ -18,7 +18,9 @@ SOURCES = ("model", "data")
 PERFORM = "pgx_compiler.execute.operations:perform"
 """What a worker runs; named, not imported, so that the parent loads no method's dependencies."""
 
-AUTHORS_MISTAKES = frozenset({"UnfitInput", "DataFileError", "ModelFileError"})
+AUTHORS_MISTAKES = frozenset(
+    {"BaselineError", "DataFileError", "ModelFileError", "SpaceError", "UnfitInput", "UnfitParams"}
+)
 """Failures that the author can mend: said in a sentence, not with a traceback."""
 
 Status = Literal["computed", "cached", "failed", "blocked"]

@@ -1,6 +1,7 @@
 """The search as an operation: asks `pgx_compiler.tuning`, and keeps every trial in the store as soon as it is done."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,15 +14,19 @@ from pgx_compiler.methods.apply import attribute, slice_rows
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.modalities.features import Rows
 from pgx_compiler.tuning.findings import findings as search_findings
-from pgx_compiler.tuning.loop import Key, tune as search
+from pgx_compiler.tuning.loop import Key
+from pgx_compiler.tuning.loop import tune as search
 from pgx_compiler.tuning.narrowing import narrow
 from pgx_compiler.tuning.question import Bound, Cut, Objective, Question
 from pgx_compiler.tuning.result import TrialResult, TuningResult
 from pgx_compiler.tuning.space import Dimension
 from pgx_compiler.tuning.split import equal_rows, hold_out, take
 from pgx_compiler.tuning.trial import Examination, Method, run_trial
-from runtimes.capabilities import Labelled, Recipe, Spent, View
+from runtimes.capabilities import Differentiable, Labelled, Recipe, Spent, Trainable, Trained, View
 from runtimes.target import framework_for
+
+AGREEMENT_TOLERANCE = 0.02
+"""Loss of a median agreement that is of no interest, however sure it is (own default)."""
 
 
 def tune(
@@ -38,16 +43,13 @@ def tune(
     groups = equal_rows(split.inputs) if narrowed.group_duplicates else None
     rng = np.random.default_rng(node["seed"])
     learn, judge = hold_out(split.labels, params["fit"]["validation"], rng, narrowed.stratify, groups)
-    spent = Spent()
     examination = _examination(bench, node, inputs)
     model = inputs["model"]["params"]
     path = bench.store.path(model["sha256"], model["suffix"])
-    trainable = framework_for(model["format"]).open_trainable(path)
+    trainable = _Counting(framework_for(model["format"]).open_trainable(path))
     train, validation = take(labelled, learn), take(labelled, judge)
 
     def run(recipe: Recipe) -> TrialResult:
-        spent.backward += len(learn) * recipe.epochs
-        spent.forward += len(judge) * recipe.epochs
         return run_trial(trainable, recipe, train, validation, examination, question.seed)
 
     result = search(question, narrowed, run, _remember(bench.store), _keep(bench.store), progress)
@@ -58,9 +60,48 @@ def tune(
         "tables": [],
         "entry": result.entry(),
         "rows": {"train": len(learn), "validation": len(judge)},
-        "spent_inside": {"forward": spent.forward, "backward": spent.backward},
+        "spent_inside": {"forward": trainable.forward, "backward": trainable.backward},
     }
     return Artifact(document)
+
+
+class _Counting:
+    """A trainable that remembers what its candidates cost: rows trained, validated and explained."""
+
+    def __init__(self, trainable: Trainable) -> None:
+        self._trainable = trainable
+        self._learned = Spent()
+        self._handles: list[Spent] = []
+
+    def train(
+        self,
+        recipe: Recipe,
+        train: Labelled,
+        validation: Labelled,
+        seed: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Trained:
+        """Train as the model file's framework does."""
+        trained = self._trainable.train(recipe, train, validation, seed, progress)
+        self._learned.backward += len(train.labels) * recipe.epochs
+        self._learned.forward += len(validation.labels) * recipe.epochs
+
+        def open_view(view: View) -> Differentiable:
+            handle = trained.open_view(view)
+            self._handles.append(handle.spent)
+            return handle
+
+        return replace(trained, open_view=open_view)
+
+    @property
+    def forward(self) -> int:
+        """Model rows forward."""
+        return self._learned.forward + sum(spent.forward for spent in self._handles)
+
+    @property
+    def backward(self) -> int:
+        """Model rows of gradients."""
+        return self._learned.backward + sum(spent.backward for spent in self._handles)
 
 
 def _question(node: Mapping[str, Any], inputs: Mapping[str, Any]) -> Question:
@@ -69,8 +110,9 @@ def _question(node: Mapping[str, Any], inputs: Mapping[str, Any]) -> Question:
     metric = objective["minimize"] or objective["maximize"]
     identity = {port: given["params"] for port, given in inputs.items() if given["op"] in ("model", "data")}
     identity |= {port: given["record"]["content"] for port, given in inputs.items() if given["record"] is not None}
-    identity["explain"] = params["explain"]
-    identity["score"] = params["score"]
+    identity |= {name: params[name] for name in ("explain", "agreement", "score", "fit", "task", "features")}
+    used = [item["name"] for item in (*params["explain"]["methods"], *params["agreement"])]
+    identity["methods"] = {name: catalogue()[name].version for name in used}
     identity["computed_by"] = node["ingredients"].get("computed_by", {})
     return Question(
         space={address: Dimension.of(written) for address, written in params["space"].items()},
@@ -82,6 +124,7 @@ def _question(node: Mapping[str, Any], inputs: Mapping[str, Any]) -> Question:
         batch_size=params["fit"]["batch_size"],
         objective=Objective(metric, "lower" if objective["minimize"] else "higher"),
         require={name: Bound(bound["min"], bound["max"]) for name, bound in params["explain"]["require"].items()},
+        tolerance={f"agreement.{m['name']}": AGREEMENT_TOLERANCE for m in params["agreement"]},
         better={f"agreement.{m['name']}": catalogue()[m["name"]].better for m in params["agreement"]},
         cuts=tuple(
             Cut(cut["finding"], {a: Dimension.of(w) for a, w in cut["space"].items()}, cut["reason"])
@@ -124,6 +167,7 @@ def _examination(bench: Bench, node: Mapping[str, Any], inputs: Mapping[str, Any
         reference=reference,
         seed=int(node["seed"]) % 2**31,
         row_ids=[ids[i] for i in chosen],
+        gives_probabilities=params["gives_probabilities"],
     )
 
 

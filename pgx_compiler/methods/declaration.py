@@ -43,6 +43,10 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
+class UnfitParams(ValueError):
+    """The author's parameters do not fit the data, which only the method could see; a sentence for the author."""
+
+
 class NoParams(Params):
     """A method without parameters."""
 
@@ -318,6 +322,7 @@ __all__ = [
     "Params",
     "RowScore",
     "Shape",
+    "UnfitParams",
     "agreement",
     "attribution",
     "declaration_of",

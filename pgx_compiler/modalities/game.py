@@ -54,11 +54,12 @@ class Game:
 
     def full(self) -> Floats:
         """The score of the row itself, ``(k,)``."""
-        return self._model.predict({name: array[None] for name, array in self._row.items()})[0, self._targets]
+        scores = self._model.predict({name: array[None] for name, array in self._row.items()})
+        return np.asarray(scores[0, self._targets], np.float64)
 
     def empty(self) -> Floats:
         """The worth of the empty coalition: the base value, ``(k,)``."""
-        return self.value(np.zeros((1, self.n_features), bool))[0]
+        return np.asarray(self.value(np.zeros((1, self.n_features), bool))[0], np.float64)
 
     def _compose(self, masks: Masks) -> dict[str, NDArray[np.generic]]:
         """Model rows for masks: ``(n * references, *feature shape)``, references fastest."""

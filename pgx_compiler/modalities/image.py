@@ -66,7 +66,7 @@ def descriptors(images: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
     grey = images.astype(np.float64)
     if grey.ndim == 4:
         grey = grey.mean(axis=3)
-    n, height, width = grey.shape
+    _, height, width = grey.shape
     weight = np.abs(grey - np.median(grey, axis=(1, 2), keepdims=True))
     total = weight.sum(axis=(1, 2)) + 1e-12
     across, down = np.arange(width), np.arange(height)

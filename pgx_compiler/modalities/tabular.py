@@ -60,7 +60,9 @@ def references(
     """
     n = len(next(iter(train.values())))
     if fill["kind"] == "mean":
-        mean = {k: np.nanmean(v, axis=0, dtype=np.float64)[None, None].astype(v.dtype) for k, v in train.items()}
+        mean = {
+            k: np.asarray(np.nanmean(v, axis=0, dtype=np.float64))[None, None].astype(v.dtype) for k, v in train.items()
+        }
         return References(mean, f"mean of {n} training rows")
     size = min(int(fill.get("size", 50)), n)
     chosen = np.sort(rng.choice(n, size, replace=False))
@@ -86,7 +88,7 @@ def variables(
             assert values[0] is not None
             found.append(Variable(name, "numeric", values[0], values[1], role=role))
         else:
-            labels = tuple(_short(columns[i], name) for i in held)
+            labels = tuple(_short(columns[int(i)], name) for i in held)
             codes = [None if t is None else _one_hot_codes(t[:, held]) for t in tables]
             assert codes[0] is not None
             found.append(Variable(name, "categorical", codes[0], codes[1], labels, role=role))
@@ -95,7 +97,7 @@ def variables(
 
 def _one_hot_codes(block: NDArray[Any]) -> NDArray[np.int64]:
     """Position of the 1 in each row of a one-hot block; -1 where no column is set."""
-    codes = np.argmax(np.nan_to_num(block), axis=1).astype(np.int64)
+    codes: NDArray[np.int64] = np.argmax(np.nan_to_num(block), axis=1).astype(np.int64)
     codes[~(np.nan_to_num(block).max(axis=1) > 0)] = -1
     return codes
 

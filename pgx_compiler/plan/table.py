@@ -33,8 +33,8 @@ def table(plan: Plan, store: Store | None = None) -> str:
     notes = [f"  {node.id}: {node.note}" for node in plan.graph if node.note and node.step]
     totals = plan.totals
     known = sum(state == "hit" for state in states.values())
-    lines += ["", f"{totals['nodes']} nodes, {known} known already; {totals['forward']:,} model rows forward, "
-              f"{totals['backward']:,} backward"]  # fmt: skip
+    price = f"{totals['forward']:,} model rows forward, {totals['backward']:,} backward"
+    lines += ["", f"{totals['nodes']} nodes, {known} known already; {price}"]
     budget = plan.audit.spec.strategy.budget.model_rows
     if budget:
         lines.append(f"budget: {budget:,} model rows, {totals['model_rows'] / budget:.0%} of it planned")

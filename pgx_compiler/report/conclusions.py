@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 from pgx_compiler.report.factsheet import (
     AgreementEntry,
-    CheckEntry,
     ExpectationEntry,
     Explanation,
     Fact,

@@ -183,7 +183,8 @@ def _picture(arrays: Any, index: int) -> list[list[float]] | None:
     grey = pixels.mean(axis=2) if pixels.ndim == 3 else pixels
     low, high = float(np.min(arrays[name])), float(np.max(arrays[name]))
     scaled = (grey - low) / (high - low) if high > low else np.zeros_like(grey)
-    return np.round(scaled, 4).tolist()
+    rows: list[list[float]] = np.round(scaled, 4).tolist()
+    return rows
 
 
 def _inputs_in_words(run: Gathering, arrays: Any, index: int) -> dict[str, str]:
@@ -330,17 +331,21 @@ def disagreements(agreement: Sequence[AgreementEntry], faithfulness: Sequence[Fa
                 "Do not act on either direction alone; look at faithfulness to see which one is true of the model.",
             )
         )  # fmt: skip
-    for check in faithfulness:
-        if check.method == "deletion" and check.interval and check.interval[1] < 0:
-            found.append(
-                _finding(
-                    "explanation_unfaithful", "faithfulness", check.of, "warning", f"{check.of} orders features worse than chance",
-                    f"Removing what it names first lowers the score less than a random order (median {check.median:.3g} "
-                    f"{check.unit}).",
-                    [f"faithfulness.{check.step}.{check.of}.median"],
-                    "Do not use this explanation of this model.",
-                )
-            )  # fmt: skip
+    found += [
+        _finding(
+            "explanation_unfaithful",
+            "faithfulness",
+            check.of,
+            "warning",
+            f"{check.of} orders features worse than chance",
+            "Removing what it names first lowers the score less than a random order "
+            f"(median {check.median:.3g} {check.unit}).",
+            [f"faithfulness.{check.step}.{check.of}.median"],
+            "Do not use this explanation of this model.",
+        )
+        for check in faithfulness
+        if check.method == "deletion" and check.interval and check.interval[1] < 0
+    ]
     return found
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from pgx_compiler.evidence.canonical import digest, digest_of_file
 from pgx_compiler.evidence.store import Store
@@ -10,15 +10,14 @@ from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.plan.plan import Plan
 from pgx_compiler.report import conclusions, explained
 from pgx_compiler.report.factsheet import (
+    SCHEMA,
     AuditEntry,
     CheckEntry,
     ExpectationEntry,
-    Fact,
     Factsheet,
     FindingEntry,
     NodeEntry,
     Provenance,
-    Source,
     TableEntry,
     TuningEntry,
 )
@@ -58,6 +57,7 @@ def gather(plan: Plan, ended: Mapping[str, Ended], store: Store, occasion: Occas
         agreement, findings, gates, expectations, explained.row_count(run), bool(explanations)
     )
     return Factsheet(
+        schema=SCHEMA,
         pgx=plan.context.program,
         audit=_audit(run, occasion),
         verdict=conclusions.verdict(gates, findings, nodes, headline, may, may_not),
@@ -87,7 +87,8 @@ def _check(run: Gathering, node_id: str) -> CheckEntry:
     artifact = run.artifacts.get(node_id)
     tables = artifact.document["tables"] if artifact else []
     one = run.ended.get(node_id)
-    status = "done" if artifact else (one.status if one and one.status in ("failed", "blocked") else "blocked")
+    failed = one is not None and one.status == "failed"
+    status: Literal["done", "failed", "blocked"] = "done" if artifact else "failed" if failed else "blocked"
     return CheckEntry(
         step=node.step or node_id,
         method=declaration.name,

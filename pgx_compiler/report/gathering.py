@@ -112,5 +112,3 @@ def measures(run: Gathering, node_id: str, prefix: str) -> tuple[list[str], list
             )
         )
     return facts, findings
-
-

@@ -21,7 +21,7 @@ def number(value: Any) -> str:
     if isinstance(value, float):
         return _decimal(value)
     if isinstance(value, dict):
-        return ", ".join(f"{key}: {number(item)}" for key, item in value.items()) or NOTHING
+        return ", ".join(f"{key}: {number(item)}" for key, item in value.items() if item is not None) or NOTHING
     if isinstance(value, list | tuple):
         return ", ".join(number(item) for item in value) or NOTHING
     return str(value)

@@ -101,10 +101,13 @@ def trade_off(tuning: TuningEntry, title: str, words: Mapping[str, str]) -> Mark
     if not pairs:
         return Markup("")
     across = around([x for _, x, _ in pairs], 52, 546)
-    bounds = [float(v) for v in _required(tuning, second)]
-    up = around([y for _, _, y in pairs] + bounds, 220, 36)
+    up, bounds, outside = _heights(tuning, second, [y for _, _, y in pairs])
     parts = _frame(across, up, metric, second)
     parts += [line(52, up(bound), 546, up(bound), "ink", 1.2, stroke_dasharray="4 3") for bound in bounds]
+    for bound in outside:
+        side = "\u2193" if bound < up.low else "\u2191"
+        said = f"{side} {words['constraint']} {number(bound)}"
+        parts.append(text(546, 216 if bound < up.low else 12, said, "ink", "end"))
     front = sorted((across(x), up(y)) for t, x, y in pairs if t.number in tuning.pareto)
     if len(front) > 1:
         parts.append(path(front, "hairline", 1.4))
@@ -121,8 +124,19 @@ def trade_off(tuning: TuningEntry, title: str, words: Mapping[str, str]) -> Mark
         if trial.number in named:
             anchor = "end" if across(x) > 440 else "start"
             shift = -11 if anchor == "end" else 11
-            parts.append(text(across(x) + shift, up(y) - 7, named[trial.number], "ink", anchor, font_weight="600"))
+            lift = -8 if trial.number == tuning.best else 15
+            at = (across(x) + shift, up(y) + lift)
+            parts.append(text(*at, named[trial.number], "ink", anchor, font_weight="600"))
     return picture(560, 258, title, *parts)
+
+
+def _heights(tuning: TuningEntry, metric: str, values: list[float]) -> tuple[Scale, list[float], list[float]]:
+    """The upward scale, the bounds inside it, and those so far off that they would flatten the picture."""
+    low, high = min(values), max(values)
+    room = (high - low) or abs(high) * 0.1
+    bounds = _required(tuning, metric)
+    inside = [bound for bound in bounds if low - room <= bound <= high + room]
+    return around(values + inside, 220, 36), inside, [bound for bound in bounds if bound not in inside]
 
 
 def _required(tuning: TuningEntry, metric: str) -> list[float]:
@@ -134,7 +148,7 @@ def _required(tuning: TuningEntry, metric: str) -> list[float]:
 
 def shares(importance: Mapping[str, float | int | None], title: str, unknown: str) -> Markup:
     """What share of a metric's variance each setting explains."""
-    width, left = 300, 130
+    width, left = 330, 134
     order = sorted(importance, key=lambda name: (-(importance[name] or 0.0), name))
     parts = []
     for place, name in enumerate(order):

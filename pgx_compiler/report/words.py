@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from pgx_compiler.report.korean import KOREAN
+
 ENGLISH = {
     # The page itself
     "kicker": "XAI factsheet",
@@ -266,7 +268,7 @@ ENGLISH = {
     "hover_hint": "Point at a feature to read its value in every method.",
 }
 
-LANGUAGES: dict[str, dict[str, str]] = {"en": ENGLISH}
+LANGUAGES: dict[str, dict[str, str]] = {"en": ENGLISH, "ko": KOREAN}
 
 
 def words(language: str) -> Mapping[str, str]:

@@ -20,6 +20,7 @@ LARGEST_FILE = 2**20
 DEEPEST = 32
 MOST_NODES = 50_000
 MOST_ALIASES = 100
+MOST_MISTAKES = 100
 
 TOO_LARGE = Code(
     1002,
@@ -133,8 +134,11 @@ class Reader:
         try:
             self._check_characters()
             root = self._compose()
+            return self._plain(root)
         except _StopReadingError:
             return None
+
+    def _plain(self, root: "_Node | None") -> Any:
         if root is None or root.kind != "mapping":
             what = "empty" if root is None or (root.kind == "single value" and root.value is None) else f"a {root.kind}"
             span = Span(self.file, 1, 1, 1, 1) if root is None else self._span(root.start, root.end)
@@ -143,6 +147,10 @@ class Reader:
         return self._build(root, ())
 
     def _say(self, code: Code, message: str, span: Span, help: str, label: str = "", path: Path_ = ()) -> None:
+        if len(self.diagnostics) >= MOST_MISTAKES:
+            told = f"more than {MOST_MISTAKES} mistakes; the text from here on was not read"
+            self.diagnostics.add(Diagnostic(TOO_LARGE, told, span, "mend those above first"))
+            raise _StopReadingError
         self.diagnostics.add(Diagnostic(code, message, span, help, label=label, path=path))
 
     def _span(self, start: Any, end: Any) -> Span:
@@ -220,13 +228,14 @@ class Reader:
 
     def _count(self, more: int, depth: int, event: Any) -> None:
         self.nodes += more
+        if self.nodes <= MOST_NODES and depth <= DEEPEST:
+            return
         span = self._span(event.start_mark, event.end_mark)
         if self.nodes > MOST_NODES:
             self._say(TOO_LARGE, f"more than {MOST_NODES:,} values", span, "split it into several audits")
-            raise _StopReadingError
-        if depth > DEEPEST:
+        else:
             self._say(TOO_LARGE, f"nesting deeper than {DEEPEST} levels", span, "write it flatter")
-            raise _StopReadingError
+        raise _StopReadingError
 
     def _alias(self, event: Any) -> _Node:
         span = self._span(event.start_mark, event.end_mark)
@@ -348,14 +357,14 @@ class Reader:
             if kind is not None and str not in kind:
                 self._forbid_tag(event)
             return event.value
-        span = self._span(event.start_mark, event.end_mark)
-        shown = shortened(event.value)
         try:
             value = resolve(event.value)
         except AmbiguousScalarError as error:
+            span, shown = self._span(event.start_mark, event.end_mark), shortened(event.value)
             self._say(AMBIGUOUS, f"readers of YAML differ about `{shown}`", span, str(error))
             return None
         except UnusableNumberError as error:
+            span, shown = self._span(event.start_mark, event.end_mark), shortened(event.value)
             self._say(BAD_NUMBER, f"`{shown}` {error}", span, "write a finite number, or quotes around text")
             return None
         if kind is not None and type(value) not in kind:

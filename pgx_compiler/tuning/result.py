@@ -111,9 +111,9 @@ class TuningResult:
         plain = self.to_dict()
         shown = ("number", "settings", "metrics", "feasible", "verdict", "reasons", "history")
         plain["trials"] = [{name: trial[name] for name in shown} for trial in plain["trials"]]
-        for number, trial in zip(plain["trials"], self.trials, strict=True):
+        for shown_trial, trial in zip(plain["trials"], self.trials, strict=True):
             if trial.duplicate_of is not None:
-                number["reasons"].append(f"same settings as trial {trial.duplicate_of}, whose result this is")
+                shown_trial["reasons"].append(f"same settings as trial {trial.duplicate_of}, whose result this is")
         why = [f"No importances for {metric}: {reason}." for metric, reason in self.importance_reasons.items()]
         plain["limits"] = " ".join([self.limits, *why])
         for name in ("kept", "importance_reasons"):

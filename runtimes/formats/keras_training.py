@@ -127,8 +127,8 @@ class _Run:
         model.optimizer.build(model.trainable_variables)
         model.test_step(self._batch(self._train, tf.range(min(2, len(train[1])))))
         model.reset_metrics()
-        self._fit = tf.function(self._loop(model.train_step), autograph=True)
-        self._evaluate = tf.function(self._loop(model.test_step), autograph=True)
+        self._fit = tf.function(self._loop(model.train_step), autograph=False)
+        self._evaluate = tf.function(self._loop(model.test_step), autograph=False)
 
     def _batch(self, rows: Any, index: Any) -> Any:
         tf = tensorflow()
@@ -141,9 +141,13 @@ class _Run:
 
         def loop(arrays: Any, labels: Any, order: Any) -> None:
             rows = tf.shape(order)[0]
-            for start in tf.range(0, rows, size):
-                index = order[start : tf.minimum(start + size, rows)]
-                step(self._batch((arrays, labels), index))
+
+            def one(start: Any) -> list[Any]:
+                step(self._batch((arrays, labels), order[start : tf.minimum(start + size, rows)]))
+                return [start + size]
+
+            # Written out, since a loop that AutoGraph translates keeps every candidate's graph alive.
+            tf.while_loop(lambda start: start < rows, one, [tf.constant(0)], parallel_iterations=1)
 
         return loop
 

@@ -42,7 +42,9 @@ def fact(id: str, title: str, value: Any, **more: Any) -> Fact:
     """A measured fact unless told otherwise."""
     step = id.split(".")[1]
     source = Source(step=step, spec_path=f"{id.split('.')[0]}[0]", line=40)
-    return Fact(id=id, title=title, value=value, **{"status": "measured", "source": source, "evidence": [DIGEST]} | more)
+    return Fact(
+        id=id, title=title, value=value, **{"status": "measured", "source": source, "evidence": [DIGEST]} | more
+    )
 
 
 def explanation(
@@ -71,7 +73,7 @@ def example(rng: np.random.Generator, number: int, names: list[str], image: bool
     disc = np.exp(-((np.hypot(down, across) - 6 - number % 3) ** 2) / 6)
     return Example(
         row_id=str(100 + number), target="7", predicted="7", label=["7", "1"][number % 4 == 3], score=8.3 - number / 3,
-        base_value=-0.42, inputs=None if image else {name: "yes" for name in names},
+        base_value=-0.42, inputs=None if image else dict.fromkeys(names, "yes"),
         image=disc.round(3).tolist() if image else None,
         explanations=[
             ExampleValues(step=method[0], values=v.tolist()) for method, v in zip(METHODS, values, strict=True)
@@ -111,10 +113,9 @@ def faithfulness() -> list[FaithfulnessEntry]:
             reading="The area between the curves; above zero is better than a random order.",
             limits="Removed features leave the data the model knows.",
         ))  # fmt: skip
-    made.append(made[0].model_copy(update={"of": "integrated_gradients", "median": None, "mean": None, "interval": None,
-                                           "curve": None, "random_curve": None, "grid": None, "values": [],
-                                           "share_better_than_chance": None, "reason": "the budget was spent"}))  # fmt: skip
-    return made
+    unknown = ("median", "mean", "interval", "curve", "random_curve", "grid", "share_better_than_chance")
+    absent = {"of": "integrated_gradients", "values": [], "reason": "the budget was spent"}
+    return [*made, made[0].model_copy(update=dict.fromkeys(unknown) | absent)]
 
 
 def tuning(rng: np.random.Generator) -> TuningEntry:
@@ -128,7 +129,7 @@ def tuning(rng: np.random.Generator) -> TuningEntry:
             number=number,
             settings={"layers.conv1.filters": 8 * (1 + number % 4), "layers.dropout.rate": 0.05 * number,
                       "optimizer.learning_rate": 0.0003 * (number + 1), "fit.batch_size": 64},
-            metrics={"validation.loss": loss, "validation.accuracy": 1 - loss / 4, "agreement.rank_correlation": agrees},
+            metrics={"validation.loss": loss, "agreement.rank_correlation": agrees},
             feasible=feasible, verdict="accept" if feasible else ("reject" if agrees is None else "re-think"),
             reasons=[] if feasible else ["agreement.rank_correlation below 0.4" if agrees else "training diverged"],
         ))  # fmt: skip
@@ -194,7 +195,8 @@ def precaution() -> list[CheckEntry]:
         CheckEntry(step="drift", method="drift", title="Drift", status="done", facts=["precaution.drift.psi_max"],
                    findings=[], tables=[table], **words),
         CheckEntry(step="adversarial_robustness", method="adversarial_robustness", title="Adversarial robustness",
-                   status="done", facts=["precaution.adversarial_robustness.accuracy_attacked"], findings=["f2"], **words),
+                   facts=["precaution.adversarial_robustness.accuracy_attacked"], findings=["f2"], status="done",
+                   **words),
         CheckEntry(step="outliers", method="outliers", title="Outliers", status="failed",
                    reason="too few rows for a covariance", facts=["precaution.outliers.share"], findings=[], **words),
     ]  # fmt: skip
@@ -227,14 +229,17 @@ def provenance() -> Provenance:
     return Provenance(models=[{"name": "keras", "path": "models/digits.keras", "bytes": 181_230, "sha256": DIGEST}],
                       data=[{"name": "train", "path": "data/train.npz", "rows": 4000, "sha256": DIGEST}],
                       versions={"python": "3.11.2", "onnxruntime": "1.32.0", "tensorflow": "2.21.0"}, seed=7,
-                      host={"system": "Linux", "cores": 2}, nodes=nodes, overrides=["explain.rows.sample=32"])  # fmt: skip
+                      host={"system": "Linux", "cores": 2}, nodes=nodes,
+                      overrides=["explain.rows.sample=32"])  # fmt: skip
 
 
 def factsheet(image: bool = True, rows: int = 6, **audit: Any) -> Factsheet:
     """A factsheet with something in every part: of an image model, or of a table."""
     rng = np.random.default_rng(7)
     names = [f"r{r}c{c}" for r in range(14) for c in range(14)] if image else list(FORM)
-    layout = {"kind": "grid", "rows": 14, "columns": 14, "size": 2, "height": 28, "width": 28} if image else {"kind": "list"}
+    layout = (
+        {"kind": "grid", "rows": 14, "columns": 14, "size": 2, "height": 28, "width": 28} if image else {"kind": "list"}
+    )
     explanations = [explanation(rng, *method, names) for method in METHODS]
     entry = AuditEntry(**{
         "name": "digits", "version": "1.0.0", "owner": "vision-team", "description": "Does it look at the ink?",

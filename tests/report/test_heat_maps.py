@@ -22,7 +22,8 @@ def pixels(uri: str) -> list[list[tuple[int, ...]]]:
         at += 12 + length
     width, height, depth, kind = struct.unpack(">IIBB", chunks[b"IHDR"][:10])
     raw, size = zlib.decompress(chunks[b"IDAT"]), 1 if kind == 3 else 3
-    assert depth == 8 and len(raw) == height * (1 + width * size)
+    assert depth == 8
+    assert len(raw) == height * (1 + width * size)
     lines = [raw[row * (1 + width * size) + 1 : (row + 1) * (1 + width * size)] for row in range(height)]
     if kind == 3:
         palette = chunks[b"PLTE"]
@@ -31,10 +32,10 @@ def pixels(uri: str) -> list[list[tuple[int, ...]]]:
 
 
 def test_the_largest_magnitude_gets_the_end_of_the_scale_and_zero_its_middle() -> None:
-    # Two columns, two rows; the largest magnitude is 4, so -4 is the brown end and 0 the middle; 112 / 2 = 56 pixels each.
+    # Two columns, two rows of 112 / 2 = 56 pixels; the largest magnitude is 4: -4 is the brown end, 0 the middle.
     drawn = pixels(heat_maps.heat_map([-4.0, 0.0, 2.0, 4.0 - 1e-12], 2))
     assert len(drawn) == len(drawn[0]) == 112
-    assert drawn[0][0] == BROWN and drawn[55][55] == BROWN
+    assert drawn[0][0] == drawn[55][55] == BROWN
     assert drawn[0][56] == WHITE
     assert drawn[56][56] == TEAL
     # 2 is half of the scale: place 7.5 of the stops, half-way between #80cdc1 and #35978f.

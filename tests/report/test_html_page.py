@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.report.sample import FORM, factsheet
 
 from pgx_compiler.report import templates, view
 from pgx_compiler.report.factsheet import Factsheet
 from pgx_compiler.report.formats import html_page
 from pgx_compiler.report.formats.json_file import text as json_text
 from pgx_compiler.report.numbers import number
+from tests.report.sample import FORM, factsheet
 
 EVIL = "</script></style><script>alert(1)</script><img src=x onerror=alert(2)>"
+NUMBER = r"\u2212?\d+(?:,\d{3})*(?:\.\d+)?(?:\u00d710[\u2070-\u207f\u00b9\u00b2\u00b3]+)?"
 VOID = {"meta", "img", "br", "input", "link", "hr"}
 
 
@@ -72,15 +73,16 @@ def test_every_section_is_there_once_and_every_link_leads_somewhere(page: Page) 
     assert len(ids) == len(set(ids))
     assert {"decision", "contents", *view.SECTIONS} <= set(ids)
     links = [attributes["href"] or "" for attributes in page.all("a")]
-    assert links and all(link.startswith("#") and link[1:] in ids for link in links)
+    assert len(links) > 20
+    assert all(link.startswith("#") and link[1:] in ids for link in links)
 
 
 def test_nothing_is_loaded_from_outside(source: str, page: Page) -> None:
     loading = [value for tag, attributes in page.elements for name, value in attributes.items()
                if name in ("src", "srcset", "data", "action", "poster") or (name == "href" and tag != "a")]  # fmt: skip
     assert all(value is not None and value.startswith("data:image/png;base64,") for value in loading)
-    assert "@import" not in source and "url(" not in source and not page.all("link")
-    assert "fetch(" not in source and "XMLHttpRequest" not in source
+    assert not page.all("link")
+    assert [word for word in ("@import", "url(", "fetch(", "XMLHttpRequest", "sendBeacon") if word in source] == []
 
 
 def test_the_policy_allows_exactly_the_style_and_script_of_the_page(page: Page) -> None:
@@ -92,7 +94,7 @@ def test_the_policy_allows_exactly_the_style_and_script_of_the_page(page: Page) 
         digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
         assert f"'sha256-{digest}'" in policy
     for _, attributes in page.elements:  # the policy would refuse them, and the page look different
-        assert "style" not in attributes and not any(name.startswith("on") for name in attributes)
+        assert [name for name in attributes if name == "style" or name.startswith("on")] == []
 
 
 def test_it_can_be_heard_and_walked_through(page: Page) -> None:
@@ -100,7 +102,8 @@ def test_it_can_be_heard_and_walked_through(page: Page) -> None:
     assert all("scope" in attributes for attributes in page.all("th"))
     names = [tag for tag, _ in page.elements]
     drawn = [place for place, tag in enumerate(names) if tag == "svg"]
-    assert drawn and all(names[place + 1] == "title" for place in drawn)
+    assert len(drawn) > 10
+    assert all(names[place + 1] == "title" for place in drawn)
     assert page.all("html")[0]["lang"] == "en"
 
 
@@ -120,7 +123,7 @@ def test_every_number_of_the_first_page_is_in_the_json(source: str, sheet: Facts
             numbers.add(number(value))
 
     walk(json.loads(json_text(sheet)))
-    read = [part for text in shown for part in re.findall(r"\u2212?\d[\d,.]*(?:\u00d710[\u2070-\u207f\u00b9\u00b2\u00b3]+)?", text)]
+    read = [part for text in shown for part in re.findall(NUMBER, text)]
     thresholds = {"0.0001", "0.5", "0"}  # words of the gates, whose JSON is "<= 1.0e-4", ">= 0.5" and "> 0"
     assert len(read) >= 12
     assert [part for part in read if part not in numbers | thresholds] == []
@@ -165,7 +168,9 @@ def hostile() -> Factsheet:
     sheet = factsheet(image=False, rows=2, name=EVIL, owner=EVIL, classes=[EVIL], description=EVIL, labels={EVIL: EVIL})
     names = [EVIL, *FORM[1:]]
     examples = [
-        one.model_copy(update={"target": EVIL, "predicted": EVIL, "label": EVIL, "row_id": EVIL, "inputs": {EVIL: EVIL}})
+        one.model_copy(
+            update={"target": EVIL, "predicted": EVIL, "label": EVIL, "row_id": EVIL, "inputs": {EVIL: EVIL}}
+        )
         for one in sheet.examples
     ]
     explanations = [one.model_copy(update={"feature_names": names, "title": EVIL, "parameters": {EVIL: EVIL}})
@@ -191,7 +196,9 @@ def test_hostile_names_are_text_and_nothing_else() -> None:
 def test_characters_that_hide_or_reorder_are_made_visible() -> None:
     sheet = factsheet(rows=0, owner="good\u202edab\u0000")
     text = templates.page(sheet)
-    assert "good\ufffddab\ufffd" in text and "\u202e" not in text and "\u0000" not in text
+    assert "good\ufffddab\ufffd" in text
+    assert "\u202e" not in text
+    assert "\u0000" not in text
 
 
 def test_no_template_marks_data_as_safe() -> None:

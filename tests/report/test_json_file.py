@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.report.sample import factsheet
 
 from pgx_compiler.report import formats
 from pgx_compiler.report.factsheet import Factsheet
 from pgx_compiler.report.formats import json_file
+from tests.report.sample import factsheet
 
 
 def refuse(constant: str) -> None:
@@ -45,7 +45,9 @@ def test_a_number_that_is_none_is_refused_with_its_place(bad: float, tmp_path: P
     assert path.read_text() == "before"
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "factsheet.json"
     path.write_text("before")
 

@@ -1,14 +1,14 @@
 """What is arranged for the templates."""
 
 import pytest
-from tests.report.sample import FORM, factsheet
 
 from pgx_compiler.report import search_figures, view
 from pgx_compiler.report.factsheet import TableEntry
+from tests.report.sample import FORM, factsheet
 
 
 def test_anchors_are_unique_and_safe_in_an_address() -> None:
-    facts = [factsheet(rows=0).facts[0].model_copy(update={"id": id}) for id in ("a b", "a~b", "a.b")]
+    facts = [factsheet(rows=0).facts[0].model_copy(update={"id": named}) for named in ("a b", "a~b", "a.b")]
     assert view.anchors(facts) == {"a b": "fact-a-b", "a~b": "fact-a-b-", "a.b": "fact-a.b"}
 
 
@@ -59,14 +59,17 @@ def test_a_matrix_finds_a_pair_either_way_round_and_the_noise_floor_on_its_diago
     (matrix,) = view.matrices(sheet, [one.step for one in sheet.explanations])
     assert matrix.at("saliency", "kernel_shap") is matrix.at("kernel_shap", "saliency")
     own = matrix.at("kernel_shap", "kernel_shap")
-    assert own is not None and own.kind == "self"
+    assert own is not None
+    assert own.kind == "self"
     assert matrix.at("occlusion", "occlusion") is None
     # Chance 0, best 1: a median of 0.5 is half-way, so shade 2 of 4.
     half = own.model_copy(update={"median": 0.5})
     assert matrix.level(half) == 2
 
 
-@pytest.mark.parametrize(("said", "less"), [("minimize validation.loss", True), ("maximize validation.accuracy", False)])
+@pytest.mark.parametrize(
+    ("said", "less"), [("minimize validation.loss", True), ("maximize validation.accuracy", False)]
+)
 def test_the_objective_is_read_from_its_sentence(said: str, less: bool) -> None:
     tuning = factsheet(rows=0).tuning
     assert tuning is not None

@@ -74,6 +74,7 @@ def test_feasible_trials_come_first_until_there_are_three() -> None:
     results = {0: trial(0.9, 0.5), 1: trial(0.1, 0.2), 2: trial(0.2, 0.0), 3: trial(failure="x")}
     order = order_values(question(), results)
     assert order == {0: 0.9, 1: pytest.approx(1.4), 2: pytest.approx(1.9), 3: math.inf}
+    assert order_values(question(), results | {4: trial(0.8, 0.5)})[1] == pytest.approx(1.4)  # two are not three
 
 
 def test_from_three_feasible_trials_on_a_tenth_of_violation_costs_one_standard_error() -> None:

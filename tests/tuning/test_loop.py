@@ -115,23 +115,26 @@ def test_stopped_anywhere_and_started_again_nothing_is_trained_twice(stop_after:
 
 
 def test_a_repeated_configuration_is_not_trained_again_and_a_finished_space_ends_the_search() -> None:
-    space = {"layers.mask.column": SPACE["layers.mask.column"]}
-    run, store = Toy(), Store()
-    asked = Question(space, BASELINE, trials=30, seed=1)
-    held = {"optimizer.learning_rate": 0.01}
+    space = {"layers.mask.column": Dimension.of({"choice": [-1, *range(3, 10)]})}
+    run = Toy()
+    asked = Question(space, BASELINE, trials=100, seed=1)
+    rate = {"optimizer.learning_rate": 0.01}
     result = tune(
         asked,
         untouched(asked),
-        lambda recipe: run(Recipe({**recipe.settings, **held})),
-        store.remember,
-        store.keep,
+        lambda recipe: run(Recipe({**recipe.settings, **rate})),
+        lambda _key: None,  # evidence that forgets: only the search itself can know a repetition
+        lambda _key, _result: None,
     )
-    assert len(run.recipes) == 3
-    assert len({trial.settings["layers.mask.column"] for trial in result.trials}) == 3
+    assert len(run.recipes) == len({recipe.settings["layers.mask.column"] for recipe in run.recipes}) == 8
     repeats = [trial for trial in result.trials if trial.duplicate_of is not None]
-    assert len(result.trials) == 3 + len(repeats) < 30
+    assert repeats
+    assert len(result.trials) == 8 + len(repeats) < 100
     for trial in repeats:
-        assert trial.metrics == result.trials[trial.duplicate_of].metrics
+        first = result.trials[trial.duplicate_of]
+        assert (trial.settings, trial.metrics) == (first.settings, first.metrics)
+    entry = result.entry()["trials"][repeats[0].number]
+    assert entry["reasons"][-1] == f"same settings as trial {repeats[0].duplicate_of}, whose result this is"
     assert "The space holds no more than these" in result.limits
 
 

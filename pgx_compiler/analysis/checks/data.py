@@ -193,7 +193,9 @@ def _bind_table(context: Context, split: str, file: DataFile) -> dict[str, tuple
             context.error(SHAPE_MISMATCH, message, ("data", "columns"), "name as many columns as the model reads")
         else:
             label = f"{abs(wanted - len(columns))} too {'many' if len(columns) > wanted else 'few'}"
-            context.error(SHAPE_MISMATCH, message, ("data", split, "path"), _columns_help(context, split, columns), label)
+            context.error(
+                SHAPE_MISMATCH, message, ("data", split, "path"), _columns_help(context, split, columns), label
+            )
         return None
     if split == "train":
         context.columns = tuple(columns)
@@ -236,16 +238,18 @@ def _left_out(context: Context) -> set[str]:
 def _check_asked(context: Context, file: DataFile, names: list[str]) -> bool:
     asked = context.spec.data.columns or []
     good = True
+    there, before = set(names), set[str]()
     for index, name in enumerate(asked):
-        if name not in names:
+        if name not in there:
             message = f"`{file.relative}` has no column `{shortened(name)}`"
             help_ = f"it has: {quoted(names, 20)}"
             context.error(UNKNOWN_COLUMN, message, ("data", "columns", index), help_, _meant(name, names))
             good = False
-        elif name in asked[:index]:
+        elif name in before:
             message = f"the column `{shortened(name)}` is listed twice"
             context.error(SHAPE_MISMATCH, message, ("data", "columns", index), "list every column once")
             good = False
+        before.add(name)
     return good
 
 

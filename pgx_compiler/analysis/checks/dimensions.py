@@ -63,12 +63,14 @@ def _wrong_range(kind: str, values: list[int | float]) -> tuple[str, str] | None
 
 
 def _check_choice(context: Context, values: list[Any], declared: Any, at: Path_) -> None:
+    before: set[tuple[type, Any]] = set()
     for index, value in enumerate(values):
-        if any(type(value) is type(other) and value == other for other in values[:index]):
+        if (type(value), value) in before:
             context.error(BAD_DIMENSION, f"`{value}` is listed twice", (*at, index), "list every value once")
         elif not _alike(value, declared):
             message = f"`{value}` is {_kind_of(value)}, and the file declares {_kind_of(declared)} ({declared!r})"
             context.error(BAD_DIMENSION, message, (*at, index), f"give {_kind_of(declared)}")
+        before.add((type(value), value))
 
 
 def _alike(value: Any, declared: Any) -> bool:

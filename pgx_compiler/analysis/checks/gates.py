@@ -36,11 +36,14 @@ _WITH_MEASURE = ("precaution", "explain")
 def check_gates(context: Context) -> None:
     """Look up every gate's fact and steps, and its form."""
     names: set[str] = set()
+    steps: set[tuple[str, str]] = {
+        ("explain" if step.declaration.direction else step.stage, step.id) for step in context.named
+    }
     for index, gate in enumerate(context.spec.gates):
         at: Path_ = ("gates", index)
         _check_threshold(context, gate, at)
         stage = gate.fact.split(".", 1)[0]
-        if _fact_exists(context, gate, at):
+        if _fact_exists(context, gate, at, steps):
             _check_keys(context, gate, stage, at)
         if gate.id is not None and gate.id in names:
             context.error(GATE_FORM, f"two gates are called `{gate.id}`", (*at, "id"), "give one of them another id")
@@ -56,7 +59,7 @@ def _check_threshold(context: Context, gate: Gate, at: Path_) -> None:
         context.error(GATE_FORM, message, (*at, "max"), "exchange the two, or delete one")
 
 
-def _fact_exists(context: Context, gate: Gate, at: Path_) -> bool:
+def _fact_exists(context: Context, gate: Gate, at: Path_, steps: set[tuple[str, str]]) -> bool:
     parts = gate.fact.split(".")
     stage = parts[0]
     if stage == "model" and len(parts) == 3 and parts[1] == "performance" and parts[2].isidentifier():
@@ -65,16 +68,12 @@ def _fact_exists(context: Context, gate: Gate, at: Path_) -> bool:
         return _check_parity(context, gate.fact, (*at, "fact"))
     if stage == "tuning" and len(parts) == 2 and parts[1].isidentifier() and context.spec.tuning is not None:
         return True
-    steps = {
-        "explain": [step.id for step in context.attributions],
-        **{name: [step.id for step in context.of_stage(name)] for name in ("precaution", *_PER_ROW)},
-    }
-    for step in steps.get(stage, []):
-        rest = gate.fact.removeprefix(f"{stage}.{step}")
-        if rest == "" and stage in _PER_ROW:
-            return True
-        if stage in _WITH_MEASURE and rest.startswith(".") and rest[1:].isidentifier():
-            return True
+    _, _, rest = gate.fact.partition(".")
+    step, _, measure = rest.rpartition(".")
+    if stage in _PER_ROW and (stage, rest) in steps:
+        return True
+    if stage in _WITH_MEASURE and (stage, step) in steps and measure.isidentifier():
+        return True
     _say_unknown(context, gate.fact, (*at, "fact"))
     return False
 

@@ -108,13 +108,15 @@ def _check_ids(context: Context, ids: list[str | int]) -> None:
     except DataFileError:
         return  # complained about where the file is inspected, or when it is run
     names = {str(name) for name in (range(file.facts.rows) if known is None else known)}
+    before: set[str] = set()
     for index, wanted in enumerate(ids):
         at = ("explain", "rows", "ids", index)
         if str(wanted) not in names:
             help_ = f"rows are called {quoted(sorted(names)[:5])} and so on" if names else "the split is empty"
             context.error(UNKNOWN_ROW, f"no row of `{file.relative}` is called `{shortened(wanted)}`", at, help_)
-        elif str(wanted) in [str(other) for other in ids[:index]]:
+        elif str(wanted) in before:
             context.error(ROW_SELECTION, f"the row `{shortened(wanted)}` is listed twice", at, "list every row once")
+        before.add(str(wanted))
 
 
 def _check_target(context: Context) -> None:

@@ -102,7 +102,7 @@ def _distinct_subsets(features: int, size: int, count: int, rng: np.random.Gener
         fresh = np.zeros((count, features), bool)
         np.put_along_axis(fresh, order, True, axis=1)
         if 2 * size == features:
-            pass  # of a coalition and its complement of the same size, keep the one with feature 0
+            fresh ^= ~fresh[:, :1]  # of a coalition and its complement of the same size, keep the one with feature 0
         stacked = np.concatenate([found, fresh])
         first = np.unique(np.packbits(stacked, axis=1), axis=0, return_index=True)[1]
         found = stacked[np.sort(first)]

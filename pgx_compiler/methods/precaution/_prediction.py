@@ -111,7 +111,7 @@ def scores_from_all(
 ) -> Floats:
     """Out-of-fold probabilities of gradient boosting on all variables together, ``(rows, groups)``."""
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     columns, categorical = [], []
     for variable in variables:

@@ -71,15 +71,23 @@ def correlation(data: AuditData, params: CorrelationParams) -> Report:
 
 def _pairwise(held: Sequence[Variable]) -> tuple[Floats, Floats, Integers]:
     """Strength, p-value and common rows of each pair; NaN where the two cannot be compared."""
+    from scipy.stats import rankdata
+
     size = len(held)
     strength, p = np.full((size, size), np.nan), np.full((size, size), np.nan)
     n = np.zeros((size, size), np.int64)
     known = [_known(v) for v in held]
+    # The ranks of a complete variable serve all its pairs; with gaps, each pair has its own common rows.
+    values = [
+        rankdata(v.train) if v.kind == "numeric" and k.all() else v.train for v, k in zip(held, known, strict=True)
+    ]
     for i, j in combinations(range(size), 2):
         if held[i].kind != held[j].kind:
             continue
         both = known[i] & known[j]
-        first, second = held[i].train[both], held[j].train[both]
+        first, second = values[i][both], values[j][both]
+        if held[i].kind == "numeric" and not both.all():
+            first, second = rankdata(first), rankdata(second)
         measured = _spearman(first, second) if held[i].kind == "numeric" else _cramers_v(first, second)
         n[i, j] = n[j, i] = int(both.sum())
         if measured is not None:
@@ -95,14 +103,13 @@ def _known(variable: Variable) -> NDArray[np.bool_]:
 
 
 def _spearman(first: Floats, second: Floats) -> tuple[float, float] | None:
-    """Absolute rank correlation and its p-value (Student's t); None where one side is constant."""
+    """Absolute correlation of ranks and its p-value (Student's t); None where one side is constant."""
     from scipy.special import stdtr
-    from scipy.stats import rankdata
 
     n = len(first)
     if n < 3 or np.ptp(first) == 0 or np.ptp(second) == 0:
         return None
-    value = min(1.0, abs(float(np.corrcoef(rankdata(first), rankdata(second))[0, 1])))
+    value = min(1.0, abs(float(np.corrcoef(first, second)[0, 1])))
     if value == 1.0:
         return 1.0, 0.0
     return value, 2 * float(stdtr(n - 2, -value * np.sqrt((n - 2) / (1 - value**2))))

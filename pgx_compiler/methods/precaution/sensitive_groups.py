@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pgx_compiler.evidence.results import Finding, Measure, Report, Table, concat_reports
-from pgx_compiler.methods.declaration import Params, precaution
+from pgx_compiler.methods.declaration import Params, UnfitParams, precaution
 from pgx_compiler.methods.precaution._groups import Groups, groups_of, proxies
 from pgx_compiler.methods.precaution._significance import (
     benjamini_hochberg,
@@ -120,7 +120,7 @@ def _outcomes(data: AuditData, params: SensitiveGroupsParams) -> dict[str, Integ
     if data.task == "regression":
         return {"above the median": (labels > np.nanmedian(labels)).astype(np.int64)}
     if params.favourable is not None and params.favourable not in data.classes:
-        raise ValueError(f"`favourable: {params.favourable}` is none of the classes {listing(data.classes, 20)}")
+        raise UnfitParams(f"`favourable: {params.favourable}` is none of the classes {listing(data.classes, 20)}")
     wanted = data.classes if params.favourable is None else (params.favourable,)
     return {name: (labels == data.classes.index(name)).astype(np.int64) for name in wanted}
 

@@ -18,7 +18,7 @@ def closed_fetcher() -> Any:
 
     WeasyPrint would otherwise read local files that a document names, even into attachments.
     """
-    from weasyprint.urls import FatalURLFetchingError, URLFetcher  # type: ignore[import-untyped]
+    from weasyprint.urls import FatalURLFetchingError, URLFetcher
 
     class ClosedFetcher(URLFetcher):  # type: ignore[misc]
         def fetch(self, url: str, headers: Any = None) -> Any:
@@ -40,7 +40,7 @@ def render(html: str, identifier: bytes) -> bytes:
     Raises:
         FatalURLFetchingError: the document names a resource outside itself.
     """
-    from weasyprint import HTML  # type: ignore[import-untyped]
+    from weasyprint import HTML
 
     # WeasyPrint logs what it ignores in a style sheet; the sheets are ours and people read the report, not the log.
     logging.getLogger("weasyprint").setLevel(logging.ERROR)
