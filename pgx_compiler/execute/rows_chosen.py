@@ -37,9 +37,8 @@ def choose(
         ordered = np.sort(output, axis=1)
         doubt = ordered[:, -1] - (ordered[:, -2] if output.shape[1] > 1 else 0)
         take(np.argsort(doubt, kind="stable")[: select["borderline"]], "borderline")
-    wanted = select["sample"] if select["sample"] is not None else 32 if not chosen else 0
-    if wanted:
-        take(_sample(split, min(wanted, len(split)), select["stratify"] is not None, rng), "sample")
+    if select["sample"]:
+        take(_sample(split, min(select["sample"], len(split)), select["stratify"] is not None, rng), "sample")
     index = np.array(sorted(chosen), np.int64)
     if not len(index):
         raise UnfitInput(f"no row of {split.name} is chosen: the model makes no error there")
@@ -60,11 +59,11 @@ def explained_output(split: Split, output: NDArray[Any], index: Integers, params
     if params["task"] == "regression":
         return np.zeros(len(index), np.int64)
     if params["target"] == "predicted":
-        return output[index].argmax(axis=1).astype(np.int64)
+        return np.asarray(output[index].argmax(axis=1), np.int64)
     if params["target"] == "label":
         if split.labels is None:
             raise UnfitInput("`explain.target: label` needs labels, but the data names no target")
-        return split.labels[index].astype(np.int64)
+        return np.asarray(split.labels[index], np.int64)
     return np.full(len(index), list(params["classes"]).index(params["target"]), np.int64)
 
 

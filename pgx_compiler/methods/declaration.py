@@ -188,12 +188,24 @@ def _declare(
         reading=sections["reading"],
         limits=sections["limits"],
         cost=cost or (lambda _params, _shape: Cost()),
-        title=name.replace("_", " ").capitalize(),
+        title=title_of(name),
         doc=sections["summary"],
         **more,
     )
     setattr(function, _REGISTER_ATTRIBUTE, declaration)
     return function
+
+
+_AS_WRITTEN = {"shap": "SHAP", "shapley": "Shapley", "top_k": "top-k", "gradient_x_input": "gradient × input"}
+"""Words of method names that the literature writes otherwise."""
+
+
+def title_of(name: str) -> str:
+    """A method's name as a heading: ``kernel_shap`` becomes ``Kernel SHAP``."""
+    for word, written in _AS_WRITTEN.items():
+        name = re.sub(rf"(?<![a-z]){word}(?![a-z])", written, name)
+    words = name.replace("_", " ")
+    return words[0].upper() + words[1:]
 
 
 def precaution(

@@ -1,7 +1,11 @@
 """Give every node its action key: the digest of everything that can change its answer."""
 
+from functools import cache
+from pathlib import Path
 from typing import Any
 
+import pgx_compiler
+import runtimes
 from pgx_compiler.evidence.canonical import digest, digest_of_file
 from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
@@ -17,6 +21,10 @@ _HOST = ("numpy", "scipy", "scikit-learn")
 """What computes where no model is asked."""
 
 
+_SCHEDULING = frozenset({"schedule", "run", "journal"})
+"""Files under ``execute`` that decide when work is done, and never what it gives."""
+
+
 def fingerprint(graph: Graph, context: Context) -> Graph:
     """Write ``key`` and ``ingredients`` of every node, sources first."""
     done: dict[str, Node] = {}
@@ -30,15 +38,37 @@ def fingerprint(graph: Graph, context: Context) -> Graph:
         }
         if node.method:
             declaration = catalogue()[node.method]
-            # the file's digest too: whoever edits a method must not be shown yesterday's numbers
-            ingredients["method"] = [node.method, declaration.version, digest_of_file(source_of(declaration))[:16]]
+            ingredients["method"] = [node.method, declaration.version]
         if node.op not in ("model", "data"):
+            ingredients["source"] = source_digest(node.op, node.method, node.runtime)
             names = frameworks()[node.runtime].TARGET.distributions if node.runtime else ()
             ingredients["computed_by"] = {
                 name: context.versions[name] for name in sorted({*names, *_HOST}) if name in context.versions
             }
         done[node.id] = node.but(key=digest(ingredients), ingredients=ingredients)
     return Graph(done.values())
+
+
+@cache
+def source_digest(op: str, method: str | None, runtime: str | None) -> str:
+    """Digest of the code that a node's numbers come from.
+
+    Versions of operations and methods say what was meant to change; whoever edits the code must not be shown
+    yesterday's numbers whatever the version says.
+    """
+    package = Path(pgx_compiler.__file__).parent
+    computing = {file for file in (package / "execute").glob("*.py") if file.stem not in _SCHEDULING}
+    files = {*(package / "modalities").glob("*.py"), *computing, package / "methods" / "apply.py"}
+    if op == "tune":
+        files |= {*(package / "tuning").glob("*.py"), *(package / "methods").rglob("*.py")}
+    if method is not None:
+        file = source_of(catalogue()[method])
+        files |= {file, *file.parent.glob("_*.py")}
+    if runtime is not None:
+        home = Path(runtimes.__file__).parent
+        files |= {home / "frameworks" / f"{runtime}.py", *(home / "formats").glob("*.py")}
+    named = sorted((file.relative_to(package.parent).as_posix(), file) for file in files)
+    return digest([[name, digest_of_file(file)] for name, file in named])[:16]
 
 
 def ensures(node: Node, context: Context) -> str | None:  # noqa: ARG001

@@ -151,7 +151,10 @@ def _expectations(run: Gathering) -> list[ExpectationEntry]:
 
 def _tuning(run: Gathering) -> TuningEntry | None:
     artifact = run.artifacts.get("tuning")
-    return None if artifact is None else TuningEntry.model_validate(artifact.document["entry"])
+    if artifact is None:
+        return None
+    entry = artifact.document["entry"]
+    return TuningEntry.model_validate({**entry, "decision": entry["decision"][:1].upper() + entry["decision"][1:]})
 
 
 def _audit(run: Gathering, occasion: Occasion) -> AuditEntry:

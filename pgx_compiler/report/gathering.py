@@ -63,6 +63,10 @@ class Gathering:
         return fact.id
 
 
+COUNTED = frozenset({"rows", "trials", "classes", "features", "columns", "variables", "groups", "pairs"})
+"""Units of what is counted: their facts are whole numbers."""
+
+
 def measures(run: Gathering, node_id: str, prefix: str) -> tuple[list[str], list[str]]:
     """Turn a result's measures into facts and its findings into entries; returns their ids."""
     artifact = run.artifacts.get(node_id)
@@ -72,6 +76,8 @@ def measures(run: Gathering, node_id: str, prefix: str) -> tuple[list[str], list
     facts = []
     for item in artifact.document["measures"]:
         value = item["value"]
+        if item["unit"] in COUNTED and value is not None and float(value).is_integer():
+            value = int(value)
         facts.append(
             run.add_fact(
                 Fact(

@@ -5,7 +5,8 @@ KOREAN = {
     "contents": "목차",
     "skip": "판정으로 건너뛰기",
     "made_by": "pgx {version}이 factsheet.json으로 작성",
-    "left_out": "지면에 맞추어 줄임: 행 {rows}개와 열 {columns}개가 factsheet.json에 더 있습니다.",
+    "left_out": "지면에 맞추어 줄임: 행 {rows}개가 factsheet.json에 더 있습니다.",
+    "columns_left_out": "지면에 맞추어 줄임: 열 {columns}개가 factsheet.json에 더 있습니다.",
     "section_decision": "판정",
     "section_scope": "목적과 범위",
     "section_findings": "발견 사항",
@@ -145,7 +146,7 @@ KOREAN = {
     "nothing_drawn": "없음: 무작위로 뽑는 것이 없습니다",
     "arrays": "배열",
     "agreement_lead": "같은 모델을 설명하는 두 방법은 비슷한 말을 해야 합니다. 다른 시드로 자기 자신과 비교한 "
-    "일치도가 잡음의 바닥이며, 어떤 쌍도 그보다 더 일치하리라 기대할 수 없습니다.",
+    "일치도는 그 방법의 잡음 바닥이며, 다른 방법과의 차이 중 얼마가 그 방법 자신의 우연인지 보여 줍니다.",
     "chance": "우연",
     "itself": "자기 자신, 다른 시드",
     "other_seed": "다른 시드",

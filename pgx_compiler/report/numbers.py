@@ -76,6 +76,11 @@ def clip(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "\u2026"
 
 
+def unmarked(prose: str) -> str:
+    """Prose of a docstring without its code marks."""
+    return prose.replace("`", "")
+
+
 def moment(timestamp: str) -> str:
     """An ISO time as ``2026-03-01 12:30 UTC``; anything else as it is."""
     match = re.match(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)", timestamp)

@@ -55,6 +55,14 @@ def _frame(across: Scale, up: Scale, x_label: str, y_label: str, whole: bool = F
     return parts
 
 
+def _near(values: list[float]) -> list[float]:
+    """The values without those beyond three quartile ranges, which are drawn at the edge with their number."""
+    order = sorted(values)
+    low, high = order[len(order) // 4], order[(3 * len(order) - 1) // 4]
+    reach = 3 * (high - low)
+    return [value for value in values if low - reach <= value <= high + reach] if reach else values
+
+
 def _best_so_far(trials: Sequence[Trial], metric: str, less: bool, feasible: bool) -> list[tuple[int, float]]:
     best: float | None = None
     steps: list[tuple[int, float]] = []
@@ -74,7 +82,7 @@ def convergence(tuning: TuningEntry, title: str, words: Mapping[str, str]) -> Ma
     if metric is None or not trials:
         return Markup("")
     across = Scale(trials[0].number - 0.5, max(trials[-1].number, trials[0].number + 1) + 0.5, 52, 546)
-    up = around([_value(trial, metric) or 0.0 for trial in trials], 180, 26)
+    up = around(_near([_value(trial, metric) or 0.0 for trial in trials]), 180, 30)
     parts = _frame(across, up, words["trial"], metric, whole=True)
     for feasible, colour, dashes in ((False, "muted", "3 3"), (True, "perturbation", None)):
         steps = _best_so_far(trials, metric, less, feasible)
@@ -88,6 +96,9 @@ def convergence(tuning: TuningEntry, title: str, words: Mapping[str, str]) -> Ma
     for trial in trials:
         value = _value(trial, metric) or 0.0
         parts.append(verdict_mark(trial.verdict, across(trial.number), up(value), f"{trial.number}: {number(value)}"))
+        if not up.low <= value <= up.high:
+            arrow = "\u2191" if value > up.high else "\u2193"
+            parts.append(text(across(trial.number) + 8, up(value) + 4, f"{arrow} {number(value)}", "ink", font_size=10))
     return picture(560, 218, title, *parts)
 
 
@@ -100,14 +111,14 @@ def trade_off(tuning: TuningEntry, title: str, words: Mapping[str, str]) -> Mark
     pairs = [(trial, x, y) for trial, x, y in both if x is not None and y is not None]
     if not pairs:
         return Markup("")
-    across = around([x for _, x, _ in pairs], 52, 546)
+    across = around(_near([x for _, x, _ in pairs]), 52, 546)
     up, bounds, outside = _heights(tuning, second, [y for _, _, y in pairs])
     parts = _frame(across, up, metric, second)
     parts += [line(52, up(bound), 546, up(bound), "ink", 1.2, stroke_dasharray="4 3") for bound in bounds]
     for bound in outside:
         side = "\u2193" if bound < up.low else "\u2191"
         said = f"{side} {words['constraint']} {number(bound)}"
-        parts.append(text(546, 216 if bound < up.low else 12, said, "ink", "end"))
+        parts.append(text(*((52, 252) if bound < up.low else (260, 12)), said, "ink"))
     front = sorted((across(x), up(y)) for t, x, y in pairs if t.number in tuning.pareto)
     if len(front) > 1:
         parts.append(path(front, "hairline", 1.4))
@@ -116,6 +127,10 @@ def trade_off(tuning: TuningEntry, title: str, words: Mapping[str, str]) -> Mark
         if trial.number in tuning.pareto:
             parts.append(element("circle", cx=at[0], cy=at[1], r=7.5, **paint(None, "ink", 1.2)))
         parts.append(verdict_mark(trial.verdict, *at, f"{trial.number}: {number(x)}, {number(y)}"))
+        if not across.low <= x <= across.high:
+            said = f"{number(x)} \u2192" if x > across.high else f"\u2190 {number(x)}"
+            anchor = "end" if x > across.high else "start"
+            parts.append(text(at[0], at[1] - 9, said, "ink", anchor, font_size=10))
     named = {tuning.baseline: words["baseline"]}
     if tuning.best is not None:
         same = tuning.best == tuning.baseline

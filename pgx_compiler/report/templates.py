@@ -66,6 +66,7 @@ def _environment() -> Environment:
         "threshold": numbers.threshold,
         "short": numbers.short,
         "moment": numbers.moment,
+        "unmarked": numbers.unmarked,
     }
     return environment
 

@@ -11,7 +11,8 @@ ENGLISH = {
     "contents": "Contents",
     "skip": "Skip to the decision",
     "made_by": "Written by pgx {version} from factsheet.json",
-    "left_out": "Cut to fit this page: {rows} more rows and {columns} more columns are in factsheet.json.",
+    "left_out": "Cut to fit this page: {rows} more rows are in factsheet.json.",
+    "columns_left_out": "Cut to fit this page: {columns} more columns are in factsheet.json.",
     # Sections
     "section_decision": "Decision",
     "section_scope": "Purpose and scope",
@@ -159,7 +160,7 @@ ENGLISH = {
     "arrays": "Arrays",
     # Agreement
     "agreement_lead": "Two methods that explain the same model should say much the same. A method’s agreement with "
-    "itself under another seed is the noise floor: no pair can be expected to agree better.",
+    "itself under another seed is its noise floor: how much of its disagreement with others is chance of its own.",
     "chance": "chance",
     "itself": "with itself, other seed",
     "other_seed": "other seed",

@@ -71,10 +71,7 @@ class ProcessEngine:
             except subprocess.TimeoutExpired:
                 worker.kill()
                 worker.wait()
-            for stream in (worker.stdin, worker.stdout):
-                if stream:
-                    with contextlib.suppress(OSError):
-                        stream.close()
+            _close_streams(worker)
         for thread in self._threads:
             thread.join(2)
 
@@ -113,6 +110,7 @@ class ProcessEngine:
             pass
         status = worker.wait()
         self._workers.pop(lane, None)
+        _close_streams(worker)
         raise WorkerDied(_last_words(status))
 
     def _worker(self, lane: str) -> subprocess.Popen[str]:
@@ -136,6 +134,13 @@ class ProcessEngine:
                 log.close()
         self._workers[lane] = worker
         return worker
+
+
+def _close_streams(worker: subprocess.Popen[str]) -> None:
+    for stream in (worker.stdin, worker.stdout):
+        if stream:
+            with contextlib.suppress(OSError):
+                stream.close()
 
 
 def _last_words(status: int) -> str:

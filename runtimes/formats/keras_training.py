@@ -109,7 +109,10 @@ def _targets(labels: NDArray[Any], facts: ModelFacts) -> NDArray[Any]:
 
 
 class _Run:
-    """One model's epochs as two compiled loops: no per-batch work in Python."""
+    """One model's epochs: two compiled steps over rows that stay in TensorFlow, called with row positions.
+
+    The loop over batches is Python's: one inside TensorFlow gains nothing measurable, and its graph was never freed.
+    """
 
     def __init__(
         self,
@@ -118,48 +121,45 @@ class _Run:
         validation: tuple[Arrays, NDArray[Any]],
         batch_size: int,
     ) -> None:
-        tf = tensorflow()
         self._model = model
-        self._train = tuple([tf.constant(array) for array in train[0].values()]), tf.constant(train[1])
-        self._held_out = tuple([tf.constant(array) for array in validation[0].values()]), tf.constant(validation[1])
         self._batch_size = batch_size
-        # Optimizer and metrics make their variables on first use, which a compiled loop does not allow.
+        self._train_rows, self._validation_rows = len(train[1]), len(validation[1])
+        # Optimizer and metrics make their variables on first use, which a compiled step does not allow.
         model.optimizer.build(model.trainable_variables)
-        model.test_step(self._batch(self._train, tf.range(min(2, len(train[1])))))
+        first = {name: array[:2] for name, array in train[0].items()}
+        model.test_step(_batch(_tensors(first, train[1][:2]), tensorflow().range(min(2, len(train[1])))))
         model.reset_metrics()
-        self._fit = tf.function(self._loop(model.train_step), autograph=False)
-        self._evaluate = tf.function(self._loop(model.test_step), autograph=False)
+        self._fit = self._compiled(model.train_step, _tensors(*train))
+        self._evaluate = self._compiled(model.test_step, _tensors(*validation))
 
-    def _batch(self, rows: Any, index: Any) -> Any:
+    def _compiled(self, step: Callable[[Any], Any], rows: Any) -> Any:
         tf = tensorflow()
-        arrays = [tf.gather(array, index) for array in rows[0]]
-        return (arrays if len(arrays) > 1 else arrays[0]), tf.gather(rows[1], index)
 
-    def _loop(self, step: Callable[[Any], Any]) -> Callable[..., Any]:
-        tf = tensorflow()
-        size = self._batch_size
+        def on(index: Any) -> None:
+            step(_batch(rows, index))
 
-        def loop(arrays: Any, labels: Any, order: Any) -> None:
-            rows = tf.shape(order)[0]
-
-            def one(start: Any) -> list[Any]:
-                step(self._batch((arrays, labels), order[start : tf.minimum(start + size, rows)]))
-                return [start + size]
-
-            # Written out, since a loop that AutoGraph translates keeps every candidate's graph alive.
-            tf.while_loop(lambda start: start < rows, one, [tf.constant(0)], parallel_iterations=1)
-
-        return loop
+        return tf.function(on, input_signature=[tf.TensorSpec((None,), tf.int64)], autograph=False)
 
     def epoch(self, rng: np.random.Generator) -> Logs:
         """Train once over the rows in a fresh order, then measure the validation rows."""
+        logs = self._pass(self._fit, rng.permutation(self._train_rows))
+        held_out = self._pass(self._evaluate, np.arange(self._validation_rows))
+        return logs | {f"validation_{name}": value for name, value in held_out.items()}
+
+    def _pass(self, step: Any, order: NDArray[np.int64]) -> Logs:
         tf = tensorflow()
         self._model.reset_metrics()
-        self._fit(*self._train, tf.constant(rng.permutation(self._train[1].shape[0])))
-        logs = self._logs()
-        self._model.reset_metrics()
-        self._evaluate(*self._held_out, tf.range(self._held_out[1].shape[0], dtype=tf.int64))
-        return logs | {f"validation_{name}": value for name, value in self._logs().items()}
-
-    def _logs(self) -> Logs:
+        for start in range(0, len(order), self._batch_size):
+            step(tf.constant(order[start : start + self._batch_size], tf.int64))
         return {name: float(value) for name, value in self._model.get_metrics_result().items()}
+
+
+def _tensors(arrays: Arrays, labels: NDArray[Any]) -> Any:
+    tf = tensorflow()
+    return [tf.constant(array) for array in arrays.values()], tf.constant(labels)
+
+
+def _batch(rows: Any, index: Any) -> Any:
+    tf = tensorflow()
+    arrays = [tf.gather(array, index) for array in rows[0]]
+    return (arrays if len(arrays) > 1 else arrays[0]), tf.gather(rows[1], index)

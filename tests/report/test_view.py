@@ -68,7 +68,7 @@ def test_a_matrix_finds_a_pair_either_way_round_and_the_noise_floor_on_its_diago
 
 
 @pytest.mark.parametrize(
-    ("said", "less"), [("minimize validation.loss", True), ("maximize validation.accuracy", False)]
+    ("said", "less"), [("minimize validation.loss", True), ("maximize agreement.rank_correlation", False)]
 )
 def test_the_objective_is_read_from_its_sentence(said: str, less: bool) -> None:
     tuning = factsheet(rows=0).tuning
@@ -76,3 +76,27 @@ def test_the_objective_is_read_from_its_sentence(said: str, less: bool) -> None:
     tuning = tuning.model_copy(update={"objective": said})
     assert search_figures.objective_of(tuning) == (said.split()[1], less)
     assert search_figures.second_metric(tuning) == "agreement.rank_correlation"
+
+
+def test_a_diverged_trial_does_not_flatten_the_picture_and_is_still_told() -> None:
+    tuning = factsheet(rows=0).tuning
+    assert tuning is not None
+    diverged = tuning.trials[3].model_copy(update={"metrics": {"validation.loss": 250.0}})
+    trials = [*tuning.trials[:3], diverged, *tuning.trials[4:]]
+    words = {"trial": "trial"}
+    drawn = search_figures.convergence(tuning.model_copy(update={"trials": trials}), "title", words)
+    assert "\u2191 250" in drawn
+    assert ">100<" not in drawn  # no tick of a scale that reaches to 250
+
+
+def test_a_constraint_far_from_every_trial_is_told_beside_the_picture() -> None:
+    tuning = factsheet(rows=0).tuning
+    assert tuning is not None
+    words = {"baseline": "b", "chosen": "c", "constraint": "Constraint"}
+    near = search_figures.trade_off(tuning, "title", words)
+    assert "stroke-dasharray" in near
+    assert "Constraint" not in near
+    far = tuning.model_copy(update={"require": {"agreement.rank_correlation": {"min": -40.0}}})
+    drawn = search_figures.trade_off(far, "title", words)
+    assert "\u2193 Constraint \u221240.0" in drawn
+    assert "stroke-dasharray" not in drawn

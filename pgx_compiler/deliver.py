@@ -1,0 +1,153 @@
+"""What a run leaves behind: when it happened, the evidence of each step, the manifest, and the factsheet's files."""
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pgx_compiler.evidence.canonical import digest, digest_of_file, unarchive
+from pgx_compiler.evidence.store import Artifact, DamagedEvidence, Store, write_atomically
+from pgx_compiler.execute.run import RunResult
+from pgx_compiler.plan.plan import Plan
+from pgx_compiler.report.facts import Occasion
+from pgx_compiler.report.factsheet import Factsheet
+from pgx_compiler.report.formats import formats
+from pgx_compiler.report.templates import folder as templates_folder
+
+
+def occasion_of(plan: Plan, store: Store, started: datetime, result: RunResult) -> Occasion:
+    """When the results came to be: a run that computes nothing keeps the dates of the one that did."""
+    contents = {name: o.record.content if o.record else None for name, o in sorted(result.outcomes.items())}
+    ingredients = {"operation": ["occasion", 1], "plan": plan.digest, "contents": contents}
+    key = digest(ingredients)
+    known = store.find(key) if not result.computed else None
+    if known is not None and store.whole(known):
+        document = store.load(known).document
+        return Occasion(document["started"], document["ended"], document["host"])
+    ended = datetime.now(UTC)
+    occasion = Occasion(started.isoformat(timespec="seconds"), ended.isoformat(timespec="seconds"), _host())
+    if result.complete:
+        document = {"started": occasion.started, "ended": occasion.ended, "host": dict(occasion.host)}
+        store.keep(key, Artifact(document), ingredients, {}, 0.0)
+    return occasion
+
+
+def _host() -> dict[str, Any]:
+    peak = max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return {
+        "system": platform.system(),
+        "release": platform.release(),
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "largest_process_mib": peak // 1024,
+    }
+
+
+def copy_evidence(plan: Plan, result: RunResult, store: Store, folder: Path) -> list[Path]:
+    """Place what each step made under ``evidence/<step>/``; returns the files, below the folder."""
+    copied = []
+    for node in plan.graph:
+        outcome = result.outcomes.get(node.id)
+        if outcome is None or outcome.record is None or (node.step is None and node.op not in _ALWAYS_COPIED):
+            continue
+        place = folder / "evidence" / (node.step or node.id)
+        stem = "attributions" if node.op == "attribute" else _stem(node.id, node.step)
+        for name, suffix in ((outcome.record.arrays, ".npz"), (outcome.record.document, ".json")):
+            if name is not None:
+                target = place / f"{stem}{suffix}"
+                write_atomically(target, store.get(name, suffix))
+                copied.append(target)
+    return copied
+
+
+_ALWAYS_COPIED = frozenset({"rows", "references", "parity", "performance", "rely"})
+
+
+def _stem(node_id: str, step: str | None) -> str:
+    if step is None:
+        return node_id.rsplit(".", 1)[-1]
+    return node_id.split(f".{step}.", 1)[1] if f".{step}." in node_id else step
+
+
+def write_manifest(folder: Path, copied: Sequence[Path]) -> None:
+    """List every file of the evidence with its digest and arrays."""
+    files = []
+    for path in sorted(copied):
+        entry: dict[str, Any] = {"file": path.relative_to(folder).as_posix(), "sha256": digest_of_file(path)}
+        if path.suffix == ".npz":
+            arrays = unarchive(path.read_bytes())
+            entry["arrays"] = {
+                name: {"shape": list(array.shape), "dtype": str(array.dtype), "axes": _axes(name, array.ndim)}
+                for name, array in sorted(arrays.items())
+            }
+        files.append(entry)
+    body = json.dumps({"schema": "pgx-manifest/1", "files": files}, indent=2, sort_keys=True) + "\n"
+    write_atomically(folder / "evidence" / "manifest.json", body.encode())
+
+
+def _axes(name: str, dimensions: int) -> list[str]:
+    known = {"feature_names": ["features"], "values": ["rows", "features"], "standard_error": ["rows", "features"]}
+    if name in known:
+        return known[name][:dimensions]
+    return (["rows"] + [f"axis {n}" for n in range(1, dimensions)])[:dimensions]
+
+
+def write_factsheet(
+    factsheet: Factsheet, folder: Path, wanted: Sequence[str], store: Store | None = None
+) -> tuple[list[Path], list[str]]:
+    """Write the formats asked for (JSON always); returns the files, and a sentence for each that could not be made.
+
+    With a store, a page that was drawn from the same facts by the same program is taken from there.
+    """
+    written, problems = [], []
+    for name, module in formats().items():
+        if name not in {*wanted, "json"}:
+            continue
+        path = folder / f"factsheet{module.SUFFIX}"
+        try:
+            _write_format(factsheet, module, path, store)
+            written.append(path)
+        except (ImportError, OSError) as error:
+            if name != "pdf" or (isinstance(error, OSError) and error.errno is not None):
+                raise
+            problems.append(f"no PDF: {error}; HTML and JSON are complete. On Debian: apt-get install libpango-1.0-0 "
+                            "libpangoft2-1.0-0 libharfbuzz-subset0")  # fmt: skip
+    return written, problems
+
+
+def _write_format(factsheet: Factsheet, module: Any, path: Path, store: Store | None) -> None:
+    if store is None or module.SUFFIX == ".json":
+        module.write(factsheet, path)
+        return
+    ingredients = {
+        "operation": ["render", module.SUFFIX],
+        "factsheet": digest(factsheet.model_dump(mode="json", by_alias=True)),
+        "renderer": renderer_digest(),
+    }
+    key = digest(ingredients)
+    known = store.find(key)
+    if known is not None:
+        with contextlib.suppress(DamagedEvidence):
+            write_atomically(path, store.get(store.load(known).document["object"], module.SUFFIX))
+            return
+    module.write(factsheet, path)
+    kept = store.put(path.read_bytes(), module.SUFFIX)
+    store.keep(key, Artifact({"object": kept}), ingredients, {}, 0.0)
+
+
+def renderer_digest() -> str:
+    """Digest of everything that draws: the report's code, the templates, and the library that sets the pages."""
+    report = Path(__file__).parent / "report"
+    files = [*sorted(report.rglob("*.py")), *sorted(p for p in templates_folder().rglob("*") if p.is_file())]
+    try:
+        typesetter = importlib.metadata.version("weasyprint")
+    except importlib.metadata.PackageNotFoundError:
+        typesetter = ""
+    return digest([typesetter, *(digest_of_file(file) for file in files)])
