@@ -37,8 +37,12 @@ def analyse(parsed: ParsedSpec, root: Path) -> Analysis:
 
 
 _DEPENDENT: Mapping[str, frozenset[str]] = {
-    "model": frozenset({"model", "explain", "precaution", "agreement", "faithfulness", "gates", "tuning", "data", "strategy"}),
-    "data": frozenset({"data", "explain", "precaution", "agreement", "faithfulness", "gates", "tuning", "model", "strategy"}),
+    "model": frozenset(
+        {"model", "explain", "precaution", "agreement", "faithfulness", "gates", "tuning", "data", "strategy"}
+    ),
+    "data": frozenset(
+        {"data", "explain", "precaution", "agreement", "faithfulness", "gates", "tuning", "model", "strategy"}
+    ),
     "precaution": frozenset({"gates", "tuning"}),
     "explain": frozenset({"agreement", "faithfulness", "gates", "tuning", "strategy"}),
     "agreement": frozenset({"gates", "tuning"}),

@@ -48,7 +48,7 @@ def render(graph: Graph, *, fields: tuple[str, ...] = _FIELDS) -> str:
 def parse(text: str) -> Graph:
     """Read a printed graph. Raises `ValueError` naming the line."""
     nodes: list[dict[str, Any]] = []
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):  # not splitlines: a note may hold U+2028
         if not line.strip():
             continue
         if line.startswith("    ") and nodes:

@@ -43,7 +43,7 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
-class UnfitParams(ValueError):
+class UnfitParams(ValueError):  # noqa: N818
     """The author's parameters do not fit the data, which only the method could see; a sentence for the author."""
 
 

@@ -21,6 +21,10 @@ UNLIKE = 0.4
 """Median rank correlation below which single-row rankings are said to be unsettled (own default)."""
 
 
+REPEATABLE = 0.9
+"""Median rank correlation with itself under another seed from which an order counts as settled (own default)."""
+
+
 def may_conclude(
     facts: dict[str, Fact],
     agreement: Sequence[AgreementEntry],
@@ -47,18 +51,28 @@ def may_conclude(
             f"{best.first} and {best.second} rank the features of these {best.n} rows alike (median rank correlation "
             f"{best.median:.2f}{chance})."
         )
-    for check in faithfulness:
-        if check.method == "deletion" and check.interval and check.interval[0] > 0:
-            said.append(
-                f"What {check.of} names first matters to the model: removing it lowers the score more than removing "
-                f"features at random (median gain {check.median:.3g} {check.unit}, 95 % interval above 0)."
-            )
+    said += _faithful(faithfulness)
     said += [
         f"The model does as people expect: {e.feature} is {_EXPECTED[e.effect]}."
         for e in expectations
         if e.status == "confirmed"
     ]
     return said
+
+
+def _faithful(faithfulness: Sequence[FaithfulnessEntry]) -> list[str]:
+    """One sentence for all explanations that find what matters better than chance, the best first."""
+    sure = [c for c in faithfulness if c.method == "deletion" and c.interval and c.interval[0] > 0]
+    if not sure:
+        return []
+    sure.sort(key=lambda check: -(check.median or 0))
+    gains = ", ".join(f"{check.of} {check.median:.3g}" for check in sure)
+    return [
+        (
+            "What these explanations name first matters to the model: removing it lowers the score more than removing "
+            f"features at random (median gain in {sure[0].unit}, 95 % intervals above 0: {gains})."
+        )
+    ]
 
 
 def may_not_conclude(
@@ -74,6 +88,15 @@ def may_not_conclude(
     if has_explanations:
         said.append("That a feature causes the outcome in the world: attributions describe the model alone.")
         said.append(f"That rare cases are explained alike: {rows} rows were explained.")
+    noisy = [
+        a for a in agreement if a.kind == "self" and a.method == "rank_correlation" and (a.median or 0) < REPEATABLE
+    ]
+    said += [
+        f"The exact order of features that {a.first} gives: under another seed it agrees with itself only to "
+        f"{a.median:.2f}, and no comparison with it can be closer than that for the right reasons."
+        for a in noisy
+        if a.median is not None
+    ]
     unlike = [a for a in _ranked(agreement) if a.median is not None and a.median < UNLIKE]
     if unlike:
         worst = min(unlike, key=lambda a: a.median or 0)

@@ -39,7 +39,11 @@ class Occasion:
 def gather(plan: Plan, ended: Mapping[str, Ended], store: Store, occasion: Occasion) -> Factsheet:
     """The factsheet of a run. Raises `pgx_compiler.evidence.store.DamagedEvidence`."""
     run = Gathering(plan, ended, store)
-    checks = [_check(run, node.id) for node in plan.graph if node.op == "check"]
+    asked = {step.id: number for number, step in enumerate(plan.audit.steps)}
+    in_order = sorted(
+        (node for node in plan.graph if node.op == "check"), key=lambda node: asked.get(node.step or "", 0)
+    )
+    checks = [_check(run, node.id) for node in in_order]
     for name in ("model.parity", "model.performance", "reliance", "tuning"):
         if name in plan.graph:
             measures(run, name, name)
