@@ -114,7 +114,9 @@ def may_not_conclude(
     if "adversarial_weakness" in codes:
         said.append("That the model holds against somebody who changes the input on purpose.")
     unknown = sorted({finding.title for finding in findings if finding.verdict == "unknown"})
-    said += [f"Anything about this, for want of rows: {title}" for title in unknown[:3]]
+    if unknown:
+        titles = "; ".join(title[:1].lower() + title[1:] for title in unknown[:4])
+        said.append(f"What the data could not settle: {titles}.")
     said += [
         f"That {e.feature} is {_EXPECTED[e.effect]}: {e.summary}" for e in expectations if e.status != "confirmed"
     ][:3]

@@ -1,0 +1,21 @@
+"""``pgx schema``: for editors and programs."""
+
+import argparse
+
+from pgx_compiler.words import PASSED, answer_json
+
+HELP = "print a JSON Schema: of the audit language, or of factsheet.json"
+FORMATS = ("text", "json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the word's own arguments."""
+    parser.add_argument("of", nargs="?", choices=("audit", "factsheet"), default="audit")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it; returns the exit status."""
+    from pgx_compiler.schema import schema_of
+
+    answer_json(schema_of(options.of))
+    return PASSED
