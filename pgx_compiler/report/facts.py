@@ -204,7 +204,7 @@ def _nodes(run: Gathering) -> list[NodeEntry]:
                 runtime=node.runtime or "host",
                 key=node.key,
                 content=record.content if record else None,
-                status=one.status if one else "blocked",
+                status="done" if record else "failed" if one and one.status == "failed" else "blocked",
                 inputs=sorted(node.inputs.values()),
                 seconds=record.seconds if record else None,
                 cost_planned={k: v for k, v in node.cost.items() if k != "bytes"},

@@ -331,7 +331,8 @@ class NodeEntry(Part):
     runtime: str
     key: str
     content: str | None
-    status: Literal["computed", "cached", "failed", "blocked"]
+    status: Literal["done", "failed", "blocked"]
+    """Whether the result was computed in this run or known before is in ``events.jsonl``: it changes nothing here."""
     inputs: list[str] = []
     seconds: Number | None = None
     cost_planned: dict[str, int] = {}

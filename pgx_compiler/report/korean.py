@@ -71,8 +71,6 @@ KOREAN = {
     "status_declared": "선언",
     "status_not_measured": "측정 안 됨",
     "status_not_applicable": "해당 없음",
-    "status_computed": "계산",
-    "status_cached": "저장소에서",
     "finding_unknown": "행이 적어 말할 수 없음",
     "finding_accepted": "명세에서 수용",
     "strategy_intended_use": "용도",

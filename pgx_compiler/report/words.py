@@ -80,8 +80,6 @@ ENGLISH = {
     "status_declared": "declared",
     "status_not_measured": "not measured",
     "status_not_applicable": "not applicable",
-    "status_computed": "computed",
-    "status_cached": "from the store",
     "finding_unknown": "too few rows to say",
     "finding_accepted": "accepted in the spec",
     # Scope

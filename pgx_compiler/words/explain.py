@@ -2,7 +2,7 @@
 
 import argparse
 
-from pgx_compiler.words import PASSED, answer_json
+from pgx_compiler.words import PASSED, answer, answer_json
 
 HELP = "explain a diagnostic code, a method, or why a node of a spec's plan runs"
 FORMATS = ("text", "json")

@@ -221,7 +221,7 @@ def findings() -> list[FindingEntry]:
 
 def provenance() -> Provenance:
     """Nodes of every status."""
-    statuses = ("computed", "cached", "failed", "blocked")
+    statuses = ("done", "done", "failed", "blocked")
     nodes = [NodeEntry(id=f"explain/{m[0]}", op="attribution", runtime="onnxruntime", key=DIGEST, content=DIGEST,
                        status=status, cost_spent={"forward": 65120}, seconds=12.4,
                        reason="the worker ran out of memory" if status == "failed" else None)
