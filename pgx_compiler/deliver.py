@@ -31,7 +31,9 @@ def occasion_of(plan: Plan, store: Store, started: datetime, result: RunResult) 
         document = store.load(known).document
         return Occasion(document["started"], document["ended"], document["host"])
     ended = datetime.now(UTC)
-    occasion = Occasion(started.isoformat(timespec="seconds"), ended.isoformat(timespec="seconds"), _host())
+    occasion = Occasion(
+        started.isoformat(timespec="seconds"), ended.isoformat(timespec="seconds"), dict(sorted(_host().items()))
+    )
     if result.complete:
         document = {"started": occasion.started, "ended": occasion.ended, "host": dict(occasion.host)}
         store.keep(key, Artifact(document), ingredients, {}, 0.0)

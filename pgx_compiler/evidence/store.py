@@ -109,7 +109,13 @@ class Store:
         document = self.put(canonical_json(artifact.document), ".json")
         arrays = self.put(archive(artifact.arrays), ".npz") if artifact.arrays else None
         record = Record(
-            key, digest({"document": document, "arrays": arrays}), document, arrays, ingredients, spent, seconds
+            key,
+            digest({"document": document, "arrays": arrays}),
+            document,
+            arrays,
+            ingredients,
+            dict(sorted(spent.items())),  # as it will be read back
+            seconds,
         )
         body = canonical_json(asdict(record))
         write_atomically(self._record_path(key), canonical_json({"record": asdict(record), "sha256": digest(body)}))
