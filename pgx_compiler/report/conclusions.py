@@ -93,7 +93,7 @@ def may_not_conclude(
     ]
     said += [
         f"The exact order of features that {a.first} gives: under another seed it agrees with itself only to "
-        f"{a.median:.2f}, and no comparison with it can be closer than that for the right reasons."
+        f"{a.median:.2f}, so part of its disagreement with others is sampling noise."
         for a in noisy
         if a.median is not None
     ]

@@ -292,7 +292,7 @@ def faithfulness(run: Gathering) -> list[FaithfulnessEntry]:
         _summary_facts(run, node, node.id, f"{declaration.title} of {of}", unit, declaration.better, summary)
         values = np.asarray(arrays.get("values", []))
         curve, random_curve = arrays.get("curve"), arrays.get("random_curve")
-        points = 0 if curve is None else curve.shape[1]
+        moved = arrays.get("moved_share")
         entries.append(
             FaithfulnessEntry(
                 step=node.step or "",
@@ -308,7 +308,7 @@ def faithfulness(run: Gathering) -> list[FaithfulnessEntry]:
                 share_better_than_chance=float((values > 0).mean()) if len(values) and curve is not None else None,
                 curve=None if curve is None else curve.mean(axis=0).tolist(),
                 random_curve=None if random_curve is None else random_curve.mean(axis=0).tolist(),
-                grid=None if curve is None else np.linspace(0, 1, points).tolist(),
+                grid=None if curve is None or moved is None else moved[0].tolist(),
                 values=_listed(values),
                 reason=run.reason(node.id),
                 reading=declaration.reading,
