@@ -4,7 +4,7 @@ SPEC ?= specs/digits.yaml
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help audit test lint types imports pytest setup setup-dev lock clean
+.PHONY: help audit test lint types imports pytest docs setup setup-dev lock clean
 
 help: ## show these words
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
@@ -31,6 +31,9 @@ imports: setup-dev ## the import law alone
 
 pytest: setup-dev ## tests alone (ARGS='-m "not frameworks"' for those that take seconds)
 	.venv/bin/python -m pytest $(ARGS)
+
+docs: setup-dev ## write docs/{language,methods,diagnostics,strategy}.md again, from the code
+	.venv/bin/python scripts/docs
 
 setup: ## what running needs: .venv, pinned packages, libraries for PDF
 	@scripts/setup run

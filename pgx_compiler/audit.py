@@ -2,7 +2,7 @@
 
 import html
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from pgx_compiler.execute.run import Observer
 from pgx_compiler.plan.plan import Plan
 from pgx_compiler.progress import watch
 from pgx_compiler.report.factsheet import Fact, Factsheet, FindingEntry, GateEntry, Verdict
+from pgx_compiler.spec.overrides import Overrides
 
 
 @dataclass(frozen=True)
@@ -106,14 +107,14 @@ def _number(value: float | None) -> str:
     return "—" if value is None else f"{value:.3g}"
 
 
-def check(path: str | Path) -> Diagnostics:
+def check(path: str | Path, sets: Sequence[str] = (), profiles: Sequence[str] = ()) -> Diagnostics:
     """Everything that is wrong with a spec, in one go. Raises `AuthorError` where it cannot be read as text."""
-    return driver.check(path).diagnostics
+    return driver.check(path, Overrides(tuple(sets), tuple(profiles))).diagnostics
 
 
-def compile(path: str | Path) -> Plan:
-    """The plan of a spec. Raises `AuthorError`."""
-    return driver.compile(path)
+def compile(path: str | Path, sets: Sequence[str] = (), profiles: Sequence[str] = ()) -> Plan:
+    """The plan of a spec, with values (``PATH=VALUE``) and profiles laid over it. Raises `AuthorError`."""
+    return driver.compile(path, Overrides(tuple(sets), tuple(profiles)))
 
 
 def run(
@@ -122,6 +123,8 @@ def run(
     jobs: int = 2,
     engine: str = "processes",
     observer: Observer | None = None,
+    sets: Sequence[str] = (),
+    profiles: Sequence[str] = (),
 ) -> Audit:
     """Run a spec; shows its progress in a terminal unless an observer is given. Raises `AuthorError`.
 
@@ -131,12 +134,15 @@ def run(
         jobs: steps computed at a time.
         engine: ``processes`` or ``inline``.
         observer: told what happens instead of the terminal.
+        sets: values laid over the spec, each ``PATH=VALUE``: ``explain.rows.sample=8``.
+        profiles: names of the spec's profiles to lay over it.
     """
+    overrides = Overrides(tuple(sets), tuple(profiles))
     if observer is not None:
-        ran = driver.run(path, output, jobs, engine, observer)
+        ran = driver.run(path, output, jobs, engine, observer, overrides=overrides)
     else:
         with watch() as terminal:
-            ran = driver.run(path, output, jobs, engine, terminal)
+            ran = driver.run(path, output, jobs, engine, terminal, overrides=overrides)
     return Audit(ran.folder, ran.factsheet)
 
 

@@ -5,18 +5,17 @@
 """
 
 import argparse
-import importlib.metadata
 import os
 import sys
-import tempfile
-import traceback
 from collections.abc import Sequence
 
-from pgx_compiler.words import AUTHOR, DAMAGED, INTERRUPTED, OURS, PASSED, say, show_diagnostics, words
+from pgx_compiler.words import AUTHOR, DAMAGED, INTERRUPTED, OURS, PASSED, answer, say, show_diagnostics, words
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
+    # no plugin of another distribution may change how a spec is read; looking for one takes 30 ms besides
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     options = parser().parse_args(arguments)
     from pgx_compiler.diagnostics.diagnostic import AuthorError
     from pgx_compiler.evidence.store import DamagedEvidence
@@ -24,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return words()[options.word].run(options)
     except AuthorError as error:
-        show_diagnostics(error.diagnostics, error.sources, options.format)
+        spec = getattr(options, "spec", None) or ()
+        show_diagnostics(error.diagnostics, error.sources, options.format, *([spec] if isinstance(spec, str) else spec))
         return AUTHOR
     except DamagedEvidence as error:
         say(f"pgx: damaged evidence: {error}; run again to compute it anew")
@@ -41,6 +41,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _our_failure(error: Exception) -> int:
+    import tempfile
+    import traceback
+
     with tempfile.NamedTemporaryFile("w", prefix="pgx-failure-", suffix=".txt", delete=False) as report:
         report.write("".join(traceback.format_exception(error)))
     say(
@@ -55,7 +58,8 @@ def parser() -> argparse.ArgumentParser:
     whole = argparse.ArgumentParser(
         prog="pgx", description="Compile, run and report audits of machine-learning models, written in YAML."
     )
-    whole.add_argument("--version", action="version", version=f"pgx {_version()}")
+    whole.add_argument("--version", action=_Version, nargs=0, help="show the version of this program and end")
+    whole.set_defaults(whole=whole)  # `pgx completion` describes the command line that it is part of
     places = whole.add_subparsers(title="words", required=True, metavar="WORD", dest="word")
     for name, word in words().items():
         one = places.add_parser(name, help=word.HELP, description=word.HELP)
@@ -65,7 +69,17 @@ def parser() -> argparse.ArgumentParser:
     return whole
 
 
+class _Version(argparse.Action):
+    """Argparse's own action wants the version beforehand, which takes every command 30 ms to look up."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        answer(f"pgx {_version()}")
+        parser.exit()
+
+
 def _version() -> str:
+    import importlib.metadata
+
     try:
         return importlib.metadata.version("pgx-compiler")
     except importlib.metadata.PackageNotFoundError:

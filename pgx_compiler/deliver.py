@@ -23,16 +23,20 @@ from pgx_compiler.report.templates import folder as templates_folder
 
 def occasion_of(plan: Plan, store: Store, started: datetime, result: RunResult) -> Occasion:
     """When the results came to be: a run that computes nothing keeps the dates of the one that did."""
+    overrides = plan.audit.document.composition.overrides
     contents = {name: o.record.content if o.record else None for name, o in sorted(result.outcomes.items())}
     ingredients = {"operation": ["occasion", 1], "plan": plan.digest, "contents": contents}
     key = digest(ingredients)
     known = store.find(key) if not result.computed else None
     if known is not None and store.whole(known):
         document = store.load(known).document
-        return Occasion(document["started"], document["ended"], document["host"])
+        return Occasion(document["started"], document["ended"], document["host"], overrides)
     ended = datetime.now(UTC)
     occasion = Occasion(
-        started.isoformat(timespec="seconds"), ended.isoformat(timespec="seconds"), dict(sorted(_host().items()))
+        started.isoformat(timespec="seconds"),
+        ended.isoformat(timespec="seconds"),
+        dict(sorted(_host().items())),
+        overrides,
     )
     if result.complete:
         document = {"started": occasion.started, "ended": occasion.ended, "host": dict(occasion.host)}

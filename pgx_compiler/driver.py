@@ -1,28 +1,41 @@
-"""The stages in order: check, compile, run, report. The only module that imports every stage."""
+"""The stages in order: check, compile, run, report. The only module that imports every stage.
+
+`check` itself stands in `analysis.checked`, so that `pgx check` starts without the others.
+"""
 
 import importlib
 import importlib.metadata
 import json
 import os
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pgx_compiler.analysis.analyse import analyse
-from pgx_compiler.analysis.resolved import DataFile, MaskFile, ModelFile, Resolved
+from pgx_compiler.analysis.checked import Checked
+from pgx_compiler.analysis.checked import check as check
+from pgx_compiler.analysis.resolved import DataFile, MaskFile, ModelFile
 from pgx_compiler.deliver import copy_evidence, occasion_of, write_factsheet, write_manifest
 from pgx_compiler.diagnostics.diagnostic import AuthorError, Code, Diagnostic, Diagnostics
 from pgx_compiler.evidence.canonical import digest_of_file, plain
 from pgx_compiler.evidence.store import Store, write_atomically
 from pgx_compiler.execute.journal import Journal, Several
 from pgx_compiler.execute.run import Observer, RunResult, run_graph
+from pgx_compiler.plan.forecast import Forecast, forecast, hold_against_budget
 from pgx_compiler.plan.plan import Plan, compile_plan
+from pgx_compiler.plan.selection import Selection
+from pgx_compiler.plan.selection import select as choose
+from pgx_compiler.plan.stale import StalePlan as StalePlan
+from pgx_compiler.plan.stale import read_plan, refuse_stale
+from pgx_compiler.plan.states import History
 from pgx_compiler.report.facts import gather
 from pgx_compiler.report.factsheet import Factsheet
 from pgx_compiler.report.formats import formats
-from pgx_compiler.spec.parse import parse
-from pgx_compiler.spec.source import read_source
+from pgx_compiler.report.gathering import Ended, NotSelected
+from pgx_compiler.spec.compose import NOTHING
+from pgx_compiler.spec.emit import composed_text
+from pgx_compiler.spec.overrides import Overrides
 
 BUDGET_EXCEEDED = Code(
     5010,
@@ -46,32 +59,9 @@ def version() -> str:
         return "0+unknown"
 
 
-@dataclass(frozen=True)
-class Checked:
-    """What checking gave."""
-
-    audit: Resolved | None
-    """None where there is an error."""
-    diagnostics: Diagnostics
-    sources: dict[str, str]
-    """File name to its text, for showing the lines."""
-
-
-def check(path: str | Path) -> Checked:
-    """Read and check a spec; every mistake in one go, no framework imported, no row computed.
-
-    Raises:
-        AuthorError: the file itself cannot be read as text.
-    """
-    path = Path(path)
-    text = read_source(path)
-    analysis = analyse(parse(text, str(path)), path.parent)
-    return Checked(analysis.resolved, analysis.diagnostics, {str(path): text})
-
-
-def compile(path: str | Path) -> Plan:
+def compile(path: str | Path, overrides: Overrides = NOTHING) -> Plan:
     """Check and compile a spec. Raises `AuthorError` with everything that is wrong."""
-    checked = check(path)
+    checked = check(path, overrides)
     if checked.audit is None:
         raise AuthorError(checked.diagnostics, checked.sources)
     plan = compile_plan(checked.audit, version())
@@ -130,6 +120,9 @@ def run(
     jobs: int = 2,
     engine: str = "processes",
     observer: Observer | None = None,
+    select: Sequence[str] = (),
+    agreed: str | Path | None = None,
+    overrides: Overrides = NOTHING,
 ) -> Ran:
     """Compile and run a spec, and write the run's folder.
 
@@ -139,18 +132,55 @@ def run(
         jobs: nodes computed at a time.
         engine: file name under ``runtimes/engines``.
         observer: told what happens.
+        select: run only these nodes and what they rest on (`plan.selection`); such a run is never complete.
+        agreed: a ``plan.json``: run only if the plan of now is that plan.
+        overrides: profiles and values laid over the spec.
 
     Raises:
         AuthorError: the spec is wrong, or the run's folder cannot be written.
+        StalePlan: the plan of now is not the one agreed to.
     """
-    plan = compile(path)
+    plan = compile(path, overrides)
+    if agreed is not None:
+        refuse_stale(read_plan(agreed), plan)
     store = store_of(Path(path))
+    # looking ahead reads every record of the store: only where something hangs on it
+    needed = bool(select) or plan.audit.spec.strategy.budget.seconds is not None
+    outlook = look_ahead(plan, store, select) if needed else None
+    if outlook is not None and outlook.warning is not None and outlook.warning.severity == "error":
+        raise said_of_budget(outlook.warning, plan)
     started = datetime.now(UTC)
     folder = Path(output) if output else _default_folder(plan, store, started)
     try:
-        return _run(plan, Path(path), store, folder, started, (jobs, engine), observer)
+        return _run(plan, store, folder, started, (jobs, engine), observer, outlook)
     except OSError as error:
         raise _cannot_write(error, folder, store) from error
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a run would do, by what the store holds."""
+
+    found: Forecast
+    selection: Selection | None
+    """None: everything."""
+    warning: Diagnostic | None
+    """That the time allowed will not do."""
+
+
+def look_ahead(plan: Plan, store: Store, select: Sequence[str] = ()) -> Outlook:
+    """States, predicted seconds and the part selected of a plan. Raises `AuthorError` where nothing is selected."""
+    history = History(store)
+    selection = choose(plan.graph, select, lambda: history.states(plan.graph)) if select else None
+    found = forecast(plan.graph if selection is None else plan.graph.only(selection.nodes), history)
+    return Outlook(found, selection, hold_against_budget(plan, found))
+
+
+def said_of_budget(item: Diagnostic, plan: Plan) -> AuthorError:
+    """One diagnostic that only the store could give, with the line it is about."""
+    found = Diagnostics()
+    found.add(item)
+    return AuthorError(found, dict(plan.audit.document.composition.sources))
 
 
 def _default_folder(plan: Plan, store: Store, started: datetime) -> Path:
@@ -161,15 +191,15 @@ def _default_folder(plan: Plan, store: Store, started: datetime) -> Path:
 
 def _run(
     plan: Plan,
-    spec: Path,
     store: Store,
     folder: Path,
     started: datetime,
     engine: tuple[int, str],
     observer: Observer | None,
+    outlook: Outlook | None,
 ) -> Ran:
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(folder / "spec.yaml", spec.read_bytes())
+    write_atomically(folder / "spec.yaml", composed_text(plan.audit.document).encode())
     write_atomically(folder / "plan.json", plan.to_json().encode())
     lock = json.dumps(plain(plan.lock), indent=2, sort_keys=True) + "\n"
     write_atomically(folder / "pgx.lock", lock.encode())
@@ -177,14 +207,22 @@ def _run(
     files: list[ModelFile | DataFile | MaskFile] = [*audit.models.values(), *audit.data.values(), *audit.masks.values()]
     for file in files:
         store.ingest(file.path, file.sha256)
+    selection = outlook.selection if outlook is not None else None
     with Journal(folder / "events.jsonl") as journal:
         watchers = Several([journal, *([observer] if observer else [])])
-        result = run_graph(plan.graph, store, lambda: _open_engine(engine, folder), watchers)
+        graph = plan.graph.only(selection.nodes) if selection else plan.graph
+        result = run_graph(graph, store, lambda: _open_engine(engine, folder), watchers)
     occasion = occasion_of(plan, store, started, result)
-    factsheet = gather(plan, result.outcomes, store, occasion)
+    ended: dict[str, Ended] = dict(result.outcomes)
+    if selection is not None:
+        occasion = replace(occasion, selection=selection.words)
+        ended |= {node.id: NotSelected() for node in plan.graph if node.id not in selection.nodes}
+    factsheet = gather(plan, ended, store, occasion)
     notes = (
         [f"evidence that was damaged has been computed again: {', '.join(result.damaged)}"] if result.damaged else []
     )
+    if outlook is not None and outlook.warning is not None:
+        notes.append(outlook.warning.message)
     copied = copy_evidence(plan, result, store, folder)
     written, problems = write_factsheet(factsheet, folder, plan.audit.spec.factsheet.formats, store)
     write_manifest(folder, copied)

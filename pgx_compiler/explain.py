@@ -1,4 +1,4 @@
-"""Answers of ``pgx explain`` and ``pgx methods``: a diagnostic code, a method, or why a node runs."""
+"""Answers of ``pgx explain``: a diagnostic code, a method, or why a node runs."""
 
 import re
 import textwrap
@@ -7,13 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import pgx_compiler
+from pgx_compiler.authoring.method_pages import described, page, terminal_width
 from pgx_compiler.diagnostics.codes import collect
 from pgx_compiler.diagnostics.diagnostic import AuthorError, Code, Diagnostic, Diagnostics
+from pgx_compiler.diagnostics.examples import examples
 from pgx_compiler.diagnostics.nearest import nearest
 from pgx_compiler.evidence.store import Record, Store
 from pgx_compiler.ir.node import Node
-from pgx_compiler.methods.catalogue import STAGES, catalogue
+from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.methods.declaration import Declaration
+from pgx_compiler.plan.differences import differences
+from pgx_compiler.spec.compose import NOTHING
+from pgx_compiler.spec.overrides import Overrides
 
 NOTHING_CALLED_SO = Code(
     3090,
@@ -30,12 +35,12 @@ class Answer:
     data: Mapping[str, Any]
 
 
-def explain(what: str, spec: str | None = None) -> Answer:
+def explain(what: str, spec: str | None = None, overrides: Overrides = NOTHING) -> Answer:
     """Explain a code, a method, or a node of a spec's plan. Raises `AuthorError` where there is nothing called so."""
     if re.fullmatch(r"(?i)pgx\d{4}", what):
         return _code(what.upper())
     if spec is not None:
-        return _node(what, spec)
+        return _node(what, spec, overrides)
     if what in catalogue():
         return _method(catalogue()[what])
     raise _unknown(what, [*catalogue()], "a node needs `--spec FILE`")
@@ -54,80 +59,26 @@ def _code(name: str) -> Answer:
     if name not in codes:
         raise _unknown(name, list(codes), f"codes run from {min(codes)} to {max(codes)}")
     code = codes[name]
-    return Answer(
-        f"{code} {code.name}\n\n{_wrapped(code.explanation)}",
-        {"code": str(code), "name": code.name, "explanation": code.explanation},
-    )
-
-
-def _wrapped(text: str, indent: str = "") -> str:
-    return textwrap.fill(" ".join(text.split()), 100, initial_indent=indent, subsequent_indent=indent)
-
-
-def described(declaration: Declaration) -> dict[str, Any]:
-    """A method as plain data."""
-    fields = declaration.params.model_json_schema().get("properties", {})
-    return {
-        "name": declaration.name,
-        "stage": declaration.stage,
-        "summary": declaration.summary,
-        "needs": declaration.capability or "data",
-        "stochastic": declaration.stochastic,
-        "modalities": sorted(declaration.modalities),
-        "paper": declaration.paper,
-        "parameters": {
-            name: {"default": field.get("default"), "description": field.get("description", "")}
-            for name, field in fields.items()
-        },
-        "reading": declaration.reading,
-        "limits": declaration.limits,
-        "laws": list(declaration.laws),
-        "estimates": declaration.estimates,
-        "exact": declaration.exact,
-    }
-
-
-def _method(declaration: Declaration) -> Answer:
-    data = described(declaration)
-    lines = [f"{declaration.name}  ({declaration.stage}; needs {data['needs']})", "", _wrapped(declaration.summary)]
-    if declaration.paper:
-        lines += ["", f"Paper: {declaration.paper}"]
-    lines += ["", f"Modalities: {', '.join(data['modalities'])}"]
-    if declaration.laws:
-        lines.append(f"Laws held in tests: {', '.join(declaration.laws)}")
-    if data["parameters"]:
-        lines += ["", "Parameters (`with:`):"]
-        for name, field in data["parameters"].items():
-            lines.append(f"  {name} (default {field['default']})")
-            lines.append(_wrapped(field["description"], "      "))
-    lines += ["", "Reading:", _wrapped(declaration.reading, "  "), "", "Limits:", _wrapped(declaration.limits, "  ")]
+    lines = [f"{code} {code.name}", "", _wrapped(code.explanation)]
+    example = examples().get(name)
+    if example:
+        lines += ["", "For example:", "", textwrap.indent(example, "  ", lambda _line: True).rstrip()]
+    data = {"code": str(code), "name": code.name, "explanation": code.explanation, "example": example}
     return Answer("\n".join(lines), data)
 
 
-def methods_listed() -> list[dict[str, Any]]:
-    """Every method as plain data, by stage."""
-    return [described(d) for stage in STAGES for d in catalogue().values() if d.stage == stage]
+def _wrapped(text: str) -> str:
+    return textwrap.fill(" ".join(text.split()), terminal_width())
 
 
-def methods_table() -> str:
-    """Every method on a line, by stage."""
-    width = max(len(name) for name in catalogue()) + 2
-    lines = []
-    for stage in STAGES:
-        lines += ["", f"{stage}:"]
-        for declaration in catalogue().values():
-            if declaration.stage == stage:
-                first = re.split(r"(?<=[.:]) ", declaration.summary)[0]
-                short = textwrap.shorten(first, 110 - width, placeholder=" …")
-                lines.append(f"  {declaration.name.ljust(width)}{short}")
-    lines += ["", "pgx explain METHOD says more."]
-    return "\n".join(lines[1:])
+def _method(declaration: Declaration) -> Answer:
+    return Answer(page(declaration, terminal_width()), described(declaration))
 
 
-def _node(what: str, spec: str) -> Answer:
+def _node(what: str, spec: str, overrides: Overrides) -> Answer:
     from pgx_compiler.driver import compile, store_of
 
-    plan = compile(spec)
+    plan = compile(spec, overrides)
     names = [node.id for node in plan.graph if node.op not in ("model", "data")]
     matching = [name for name in names if what in (name, plan.graph[name].step)]
     if not matching:
@@ -176,22 +127,3 @@ def _nearest_record(node: Node, store: Store) -> Record | None:
 
     candidates = [record for record in store.records() if same_work(record)]
     return min(candidates, key=lambda r: len(differences(r.ingredients, node.ingredients)), default=None)
-
-
-def differences(before: Any, after: Any, path: str = "") -> list[str]:
-    """What differs between two plain values, one line each: ``params.with.samples: 512 -> 2048``."""
-    if isinstance(before, Mapping) and isinstance(after, Mapping):
-        found = []
-        for key in sorted({*before, *after}):
-            found += differences(before.get(key), after.get(key), f"{path}.{key}" if path else str(key))
-        return found
-    if isinstance(before, list | tuple) and isinstance(after, list | tuple) and list(before) == list(after):
-        return []
-    return [] if before == after else [f"{path}: {_short(before)} -> {_short(after)}"]
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    if re.fullmatch(r"[0-9a-f]{64}", text):
-        return text[:12]
-    return textwrap.shorten(text, 60, placeholder=" …") or "nothing"

@@ -4,10 +4,11 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
-from pgx_compiler.analysis.resolved import Resolved, ResolvedStep
+from pgx_compiler.analysis.resolved import Ground, Resolved, ResolvedStep
 from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
 from pgx_compiler.methods.catalogue import catalogue
+from pgx_compiler.spec.model import RowSelection
 
 
 def lower(audit: Resolved) -> Graph:
@@ -18,6 +19,7 @@ def lower(audit: Resolved) -> Graph:
             *_model_facts(audit),
             *_precaution(audit),
             *_shared_ground(audit),
+            *_own_grounds(audit),
             *_explanations(audit),
             *_comparisons(audit),
             *_judgements(audit),
@@ -27,11 +29,11 @@ def lower(audit: Resolved) -> Graph:
     )
 
 
-def feature_description(audit: Resolved) -> dict[str, Any]:
+def feature_description(audit: Resolved, ground: Ground | None = None) -> dict[str, Any]:
     """All that is needed to build the feature map again, as plain values."""
     spec = audit.spec
     if spec.data.modality == "image":
-        return {"modality": "image", "size": spec.explain.features.size or 1, "columns": []}
+        return {"modality": "image", "size": ground.patch if ground else audit.patch, "columns": []}
     groups = {name: list(patterns) for name, patterns in audit.groups.items()}
     return {"modality": spec.data.modality, "groups": groups, "columns": list(audit.columns)}
 
@@ -44,8 +46,8 @@ def dotted(path: tuple[str | int, ...]) -> str:
     return text
 
 
-def _explained_split(audit: Resolved) -> str:
-    wanted = audit.spec.explain.rows.from_
+def _explained_split(audit: Resolved, select: RowSelection | None = None) -> str:
+    wanted = (select or audit.select).from_
     return f"data.{wanted if wanted in audit.data else 'train'}"
 
 
@@ -63,6 +65,7 @@ def _asked(step: ResolvedStep) -> dict[str, Any]:
         "step": step.id,
         "source": dotted(step.path),
         "line": step.span.line if step.span else None,
+        "note": step.chosen,
     }
 
 
@@ -146,28 +149,50 @@ def _explains(audit: Resolved) -> bool:
 def _shared_ground(audit: Resolved) -> Iterator[Node]:
     if not _explains(audit):
         return
-    data = _explained_split(audit)
-    explain = audit.spec.explain
-    split = data.removeprefix("data.")
-    select = explain.rows.model_dump(mode="json", by_alias=True, exclude={"from_"})
-    predictions = f"predict.{_primary(audit)}.{split}"
-    yield Node(
-        "rows",
-        "rows",
-        {"data": data, "predictions": predictions},
-        {"select": select, "target": explain.target, "task": audit.spec.model.task, "classes": list(audit.classes)},
-        source="explain.rows",
-    )
+    yield _rows(audit, audit.select, "rows", "explain.rows")
     params = {"fill": dict(audit.fill), "features": feature_description(audit)}
-    yield Node("references", "references", {"train": "data.train", "data": data, "rows": "rows"}, params)
+    inputs = {"train": "data.train", "data": _explained_split(audit), "rows": "rows"}
+    yield Node("references", "references", inputs, params)
 
 
-def _ground(audit: Resolved, runs_on: str | None) -> dict[str, str]:
+def _own_grounds(audit: Resolved) -> Iterator[Node]:
+    """The rows and references of steps that have their own; steps of the same ground share them."""
+    done: set[str] = set()
+    for step in _steps(audit, "perturbation", "gradient"):
+        ground = step.ground
+        if ground is None:
+            continue
+        rows, references = f"rows{ground.rows_name}", f"references{ground.name}"
+        if rows not in done and ground.rows_name:
+            yield _rows(audit, ground.select, rows, f"{dotted(step.path)}.rows")
+        if references not in done:
+            inputs = {"train": "data.train", "data": _explained_split(audit, ground.select), "rows": rows}
+            params = {"fill": dict(audit.fill), "features": feature_description(audit, ground)}
+            yield Node(references, "references", inputs, params)
+        done |= {rows, references}
+
+
+def _rows(audit: Resolved, select: RowSelection, name: str, source: str) -> Node:
+    data = _explained_split(audit, select)
+    explain, split = audit.spec.explain, data.removeprefix("data.")
+    params = {
+        "select": select.model_dump(mode="json", by_alias=True, exclude={"from_"}),
+        "target": explain.target,
+        "task": audit.spec.model.task,
+        "classes": list(audit.classes),
+    }
+    inputs = {"data": data, "predictions": f"predict.{_primary(audit)}.{split}"}
+    return Node(name, "rows", inputs, params, source=source)
+
+
+def _ground(audit: Resolved, step: ResolvedStep) -> dict[str, str]:
+    """What a step that explains rests on."""
+    ground = audit.ground(step)
     return {
-        "model": f"model.{runs_on or _primary(audit)}",
-        "data": _explained_split(audit),
-        "rows": "rows",
-        "references": "references",
+        "model": f"model.{step.runs_on or _primary(audit)}",
+        "data": _explained_split(audit, ground.select),
+        "rows": f"rows{ground.rows_name}",
+        "references": f"references{ground.name}",
     }
 
 
@@ -176,16 +201,18 @@ def _explanations(audit: Resolved) -> Iterator[Node]:
         params = {
             "with": step.params.model_dump(mode="json"),
             "score": audit.score,
-            "features": feature_description(audit),
+            "features": feature_description(audit, step.ground),
             "direction": step.stage,
         }
-        yield Node(f"explain.{step.id}", "attribute", _ground(audit, step.runs_on), params, **_asked(step))
+        yield Node(f"explain.{step.id}", "attribute", _ground(audit, step), params, **_asked(step))
 
 
 def _comparisons(audit: Resolved) -> Iterator[Node]:
     explained = _steps(audit, "perturbation", "gradient")
     for step in _steps(audit, "agreement"):
         for first, second in combinations(explained, 2):
+            if audit.ground(first).name != audit.ground(second).name:
+                continue
             inputs = {"first": f"explain.{first.id}", "second": f"explain.{second.id}"}
             if len(audit.models) > 1 and first.stage != second.stage:
                 inputs["parity"] = "model.parity"
@@ -196,11 +223,11 @@ def _comparisons(audit: Resolved) -> Iterator[Node]:
 def _judgements(audit: Resolved) -> Iterator[Node]:
     for step in _steps(audit, "faithfulness"):
         for explained in _steps(audit, "perturbation", "gradient"):
-            inputs = {**_ground(audit, explained.runs_on), "attribution": f"explain.{explained.id}"}
+            inputs = {**_ground(audit, explained), "attribution": f"explain.{explained.id}"}
             params = {
                 "with": step.params.model_dump(mode="json"),
                 "score": audit.score,
-                "features": feature_description(audit),
+                "features": feature_description(audit, explained.ground),
             }
             yield Node(f"faithfulness.{step.id}.{explained.id}", "judge", inputs, params, **_asked(step))
 
@@ -216,7 +243,7 @@ def _reliance(audit: Resolved) -> Iterator[Node]:
     inputs |= {"data": _explained_split(audit), "rows": "rows"}
     if len(audit.models) > 1:
         inputs["parity"] = "model.parity"
-    params = {
+    params: dict[str, Any] = {
         "expectations": [item.model_dump(mode="json", exclude={"source"}) for item in spec.strategy.expectations],
         "sensitive": sorted(name for name, feature in spec.data.features.items() if feature.role == "sensitive"),
         "regions": {name: [file.sha256, file.path.suffix] for name, file in audit.masks.items()},
@@ -224,6 +251,9 @@ def _reliance(audit: Resolved) -> Iterator[Node]:
         "target": spec.explain.target,
         "classes": list(audit.classes),
     }
+    own = {s.id: feature_description(audit, s.ground) for s in explained if s.ground and s.ground.patch != audit.patch}
+    if own:
+        params["own_features"] = own
     yield Node("reliance", "rely", inputs, params, source="strategy.expectations")
 
 

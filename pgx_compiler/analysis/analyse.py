@@ -1,10 +1,12 @@
 """All checks in order, and what they have settled."""
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from pgx_compiler.analysis.checks import CHECKS
+from pgx_compiler.analysis.checks.strategy import weigh
 from pgx_compiler.analysis.context import Context, EnoughSaidError
 from pgx_compiler.analysis.resolved import Resolved
 from pgx_compiler.diagnostics.diagnostic import Diagnostic, Diagnostics
@@ -59,9 +61,10 @@ def _look_further(parsed: ParsedSpec, root: Path, found: Diagnostics) -> None:
     """
     if parsed.salvaged is None:
         return
-    context = Context(parsed.salvaged, parsed.document, root, Diagnostics())
-    for check in CHECKS:
-        check(context)
+    context = Context(parsed.salvaged, parsed.document, root, Diagnostics(), salvaged=True)
+    with contextlib.suppress(EnoughSaidError):  # what was said before is worth saying still
+        for check in CHECKS:
+            check(context)
     for item in context.diagnostics:
         if not any(_touches(item, path, parsed) for path in parsed.left_out):
             found.add(item)
@@ -102,6 +105,9 @@ def _resolved(context: Context) -> Resolved:
         classes=context.classes,
         steps=tuple(context.steps),
         references=context.references,
+        select=context.select,
         rows=context.rows,
         fill=dict(context.fill),
+        patch=context.patch,
+        weigh=lambda: weigh(context),
     )

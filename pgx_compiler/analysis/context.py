@@ -5,11 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pgx_compiler.analysis.resolved import DataFile, Format, MaskFile, ModelFile, ResolvedStep
+from pgx_compiler.analysis.resolved import DataFile, Format, Ground, MaskFile, ModelFile, ResolvedStep
+from pgx_compiler.analysis.strategy.choice import Choices
 from pgx_compiler.diagnostics.diagnostic import Code, Diagnostic, Diagnostics
 from pgx_compiler.methods.declaration import Declaration, Shape, Stage
 from pgx_compiler.modalities.features import FeatureMap
-from pgx_compiler.spec.model import STEP_PATHS, AuditSpec, Step
+from pgx_compiler.spec.model import STEP_PATHS, AuditSpec, FeatureChoice, RowSelection, Step
 from pgx_compiler.spec.source import Document, Path_
 from pgx_compiler.spec.validate import MANY_MORE, MOST_SHOWN
 from runtimes.target import TensorFacts
@@ -28,6 +29,8 @@ class NamedStep:
     declaration: Declaration
     path: Path_
     step: Step
+    chosen: str = ""
+    """Why the strategy has chosen it; empty where the author wrote it."""
 
 
 @dataclass
@@ -46,6 +49,12 @@ class Context:
     named: list[NamedStep] = field(default_factory=list)
     steps_known: bool = False
     """Every step has a method of the right stage."""
+    auto: dict[Stage, Path_] = field(default_factory=dict)
+    """Where a stage says `use: auto`."""
+    salvaged: bool = False
+    """The spec is what is left of one that has not the form of an audit."""
+    choices: Choices | None = None
+    """What the strategy chose; None where nothing was left to it."""
     inputs: tuple[TensorFacts, ...] = ()
     """The model's inputs as both files have them, unknown sizes filled in from the data."""
     renamed: dict[Format, dict[str, str]] = field(default_factory=dict)
@@ -57,9 +66,13 @@ class Context:
     beside: tuple[str, ...] = ()
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     features: FeatureMap | None = None
+    patch: int = 1
+    """Side of a patch of an image, in pixels."""
     fill: dict[str, Any] = field(default_factory=dict)
     references: int = 1
     rows: int | None = None
+    grounds: dict[str, Ground] = field(default_factory=dict)
+    """Of the steps that explain rows or features of their own, by id."""
     steps: list[ResolvedStep] = field(default_factory=list)
 
     def error(
@@ -103,7 +116,39 @@ class Context:
     @property
     def explained(self) -> DataFile | None:
         """The split whose rows are explained, where its file could be read."""
-        return self.data.get(self.spec.explain.rows.from_)
+        return self.data.get(self.select.from_)
+
+    @property
+    def select(self) -> RowSelection:
+        """The rows explained by steps that have none of their own; where there is no such step, those of the first."""
+        chosen: RowSelection = self._common("rows")
+        return chosen
+
+    @property
+    def choice(self) -> FeatureChoice:
+        """The features of steps that have none of their own; where there is no such step, those of the first."""
+        chosen: FeatureChoice = self._common("features")
+        return chosen
+
+    def at_common(self, key: Literal["rows", "features"]) -> Path_:
+        """Where `select` or `choice` stands in the document."""
+        first = self._first_of_all(key)
+        return ("explain", key) if first is None else (*first, key)
+
+    def _common(self, key: Literal["rows", "features"]) -> Any:
+        first = self._first_of_all(key)
+        return getattr(self.spec.explain, key) if first is None else getattr(self._step_at(first), key)
+
+    def _first_of_all(self, key: Literal["rows", "features"]) -> Path_ | None:
+        """The first step that explains, where every one has its own `key` and nothing else needs the stage's."""
+        steps = [(path, step) for _, path, step in steps_of(self.spec) if path[0] == "explain"]
+        alone = bool(steps) and all(getattr(step, key) is not None for _, step in steps) and self.spec.tuning is None
+        return steps[0][0] if alone else None
+
+    def _step_at(self, path: Path_) -> Step:
+        found: Any = getattr(self.spec.explain, str(path[1]))
+        step: Step = found[path[2]]
+        return step
 
     @property
     def attributions(self) -> list[NamedStep]:
@@ -114,17 +159,30 @@ class Context:
         """The named steps of some stages."""
         return [step for step in self.named if step.stage in stages]
 
+    @property
+    def all_auto(self) -> bool:
+        """Whether the spec has a strategy and no step at all, so that everything is left to the strategy."""
+        stated = isinstance(self.document.data, dict) and "strategy" in self.document.data
+        written = next(steps_of(self.spec), None) is not None or bool(self.document.composition.left_out)
+        return stated and not self.salvaged and not written
+
     def has_labels(self, split: str) -> bool:
         """Whether the spec names the labels of a split."""
         declared = self.spec.data.train if split == "train" else self.spec.data.test
         return declared is not None and declared.target is not None
 
-    def shape(self) -> Shape | None:
-        """What attribution steps will be run on, as far as it is known."""
-        if self.features is None or self.rows is None or self.n_outputs is None:
+    def ground_name(self, step: str) -> str:
+        """What tells the rows and features of a step from those of others: steps of one name can be compared."""
+        return self.grounds[step].name if step in self.grounds else ""
+
+    def shape(self, step: str = "") -> Shape | None:
+        """What attribution steps will be run on, as far as it is known; with a step's id, what that one will."""
+        ground = self.grounds.get(step)
+        features, rows = (ground.features, ground.rows) if ground else (self.features, self.rows)
+        if features is None or rows is None or self.n_outputs is None:
             return None
         data_rows = self.train.facts.rows if self.train else 0
-        return Shape(self.rows, len(self.features), self.references, self.n_outputs, data_rows)
+        return Shape(rows, len(features), self.references, self.n_outputs, data_rows)
 
 
 def steps_of(spec: AuditSpec) -> Iterator[tuple[Stage, Path_, Step]]:

@@ -1,14 +1,16 @@
 """A spec whose every word has been looked up: what the compiler lowers."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from pgx_compiler.analysis.strategy.choice import Choices
 from pgx_compiler.diagnostics.diagnostic import Span
 from pgx_compiler.methods.declaration import Declaration, Params, Stage
 from pgx_compiler.modalities.features import FeatureMap
-from pgx_compiler.spec.model import AuditSpec
+from pgx_compiler.spec.model import AuditSpec, RowSelection
 from pgx_compiler.spec.source import Document, Path_
 from runtimes.datasets import DatasetFacts
 from runtimes.target import ModelFacts, TensorFacts
@@ -49,6 +51,22 @@ class MaskFile:
 
 
 @dataclass(frozen=True)
+class Ground:
+    """The rows that a step explains, and the features on which: only steps of one ground can be compared."""
+
+    name: str
+    """Empty for the ground that the stage lays for all steps; else what is different: ``[sample=8]``."""
+    select: RowSelection
+    rows: int
+    """How many, at most."""
+    features: FeatureMap
+    patch: int
+    """Side of a patch in pixels; 1 where the data are no images."""
+    rows_name: str
+    """Empty where the rows are those of the stage; else what is different."""
+
+
+@dataclass(frozen=True)
 class ResolvedStep:
     """One step: its method, its parameters with defaults filled in, and what it runs on."""
 
@@ -62,6 +80,10 @@ class ResolvedStep:
     """Of its ``use`` value."""
     runs_on: Format | None
     """The file it computes on; None where the method asks no model. Of a request: where its algorithms will run."""
+    chosen: str = ""
+    """Why the strategy has chosen it; empty where the author wrote it."""
+    ground: Ground | None = None
+    """Of a step that explains, where it has rows or features of its own."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +116,8 @@ class Resolved:
     """In the order in which the stages run."""
     references: int
     """Rows that stand for a removed feature: of the background, else 1."""
+    select: RowSelection
+    """Which rows are explained by steps that say nothing else."""
     rows: int
     """How many rows are explained, at most (``errors`` says up to)."""
     fill: Mapping[str, Any]
@@ -102,6 +126,15 @@ class Resolved:
     """Feature name to the patterns of its columns, for groups alone."""
     beside: tuple[str, ...]
     """Columns of the file that the model does not read, though the spec speaks of them (``sensitive``, ``id``, …)."""
+    patch: int
+    """Side of a patch in pixels; 1 where the data are no images."""
+    weigh: Callable[[], Choices] = field(repr=False, compare=False)
+    """Goes through the whole catalogue, which an audit that leaves nothing to the strategy need not pay for."""
+
+    @cached_property
+    def choices(self) -> Choices:
+        """Every method of the catalogue, taken or refused, with the reason."""
+        return self.weigh()
 
     def span(self, *path: str | int) -> Span | None:
         """Where the value at a path of the document stands."""
@@ -113,6 +146,10 @@ class Resolved:
             if step.id == id:
                 return step
         raise KeyError(id)
+
+    def ground(self, step: ResolvedStep) -> Ground:
+        """The rows and features of a step that explains."""
+        return step.ground or Ground("", self.select, self.rows, self.features, self.patch, "")
 
     def of_stage(self, *stages: Stage) -> tuple[ResolvedStep, ...]:
         """The steps of one or more stages, in order."""

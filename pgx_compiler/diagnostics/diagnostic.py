@@ -1,7 +1,7 @@
 """A diagnostic: code, severity, message, span and help. Collected, never raised one at a time."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 
@@ -57,8 +57,8 @@ class Diagnostics:
     items: list[Diagnostic] = field(default_factory=list)
 
     def add(self, item: Diagnostic) -> None:
-        """Remember one more, unless the very same was said already."""
-        if item not in self.items:
+        """Remember one more, unless the very same was said already, be it of another copy of the same text."""
+        if all(item != replace(known, path=item.path) for known in self.items):
             self.items.append(item)
 
     def __iter__(self) -> Iterator[Diagnostic]:

@@ -90,6 +90,9 @@ class Store:
             content = path.read_bytes()
         except FileNotFoundError:
             raise DamagedEvidence(f"object {name[:12]} is missing") from None
+        except OSError as error:
+            self._set_aside(path)
+            raise DamagedEvidence(f"object {name[:12]} cannot be read: {error.strerror}") from error
         if digest(content) != name:
             self._set_aside(path)
             raise DamagedEvidence(f"object {name[:12]} was changed after it was written")
@@ -130,7 +133,7 @@ class Store:
             whole = found["sha256"] == digest(canonical_json(asdict(record))) and record.key == key
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError):
             whole = False
         if not whole:
             self._set_aside(path)
@@ -178,9 +181,11 @@ def write_atomically(path: Path, content: bytes) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)  # a full disk does not say which one
         raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:

@@ -13,13 +13,28 @@ _SEED = 20260401
 """Of the resampling alone: the same rows give the same interval, whatever the audit's seed."""
 
 
+_DRAWN_AT_ONCE = 4_000_000
+"""Numbers: 32 MB. All resamples of 200,000 rows together would be 3 GB."""
+
+
+def _resamples_at_once(rows: int) -> list[int]:
+    """`RESAMPLES` in parts that fit `_DRAWN_AT_ONCE`; the generator goes on from part to part, so the draws are the same."""
+    most = max(1, _DRAWN_AT_ONCE // rows)
+    return [min(most, RESAMPLES - start) for start in range(0, RESAMPLES, most)]
+
+
 def bootstrap_interval(values: Floats, statistic: str = "median") -> tuple[float, float] | None:
     """95 % percentile bootstrap interval of a statistic over rows (axis 0); None below two rows."""
     known = values[np.isfinite(values)]
     if len(known) < 2:
         return None
-    drawn = known[np.random.default_rng(_SEED).integers(0, len(known), (RESAMPLES, len(known)))]
-    centres = np.median(drawn, axis=1) if statistic == "median" else drawn.mean(axis=1)
+    rng = np.random.default_rng(_SEED)
+    centre = np.median if statistic == "median" else np.mean
+    parts = [
+        centre(known[rng.integers(0, len(known), (count, len(known)))], axis=1)
+        for count in _resamples_at_once(len(known))
+    ]
+    centres = np.concatenate(parts)
     low, high = np.quantile(centres, [0.025, 0.975])
     return float(low), float(high)
 
@@ -28,8 +43,11 @@ def column_intervals(table: Floats) -> list[tuple[float, float]] | None:
     """95 % bootstrap interval of each column's mean, ``(rows, columns)``; None below two rows."""
     if len(table) < 2:
         return None
-    drawn = np.random.default_rng(_SEED).multinomial(len(table), np.full(len(table), 1 / len(table)), RESAMPLES)
-    means = drawn @ table / len(table)
+    rng = np.random.default_rng(_SEED)
+    even = np.full(len(table), 1 / len(table))
+    means = np.concatenate(
+        [rng.multinomial(len(table), even, count) @ table / len(table) for count in _resamples_at_once(len(table))]
+    )
     low, high = np.quantile(means, [0.025, 0.975], axis=0)
     return [(float(a), float(b)) for a, b in zip(low, high, strict=True)]
 

@@ -63,24 +63,45 @@ class Bench:
 
 def read_split(path: Path, source: Mapping[str, Any]) -> tuple[Split, dict[str, NDArray[Any]]]:
     """Read a data file as the model's inputs and labels. Raises `UnfitInput` or `DataFileError`."""
-    raw = datasets.read(path)
+    text = {column for name, _, dtype in source["inputs"] if dtype == "str" for column in source["sources"][name]}
+    if source["target"] and source["task"] == "classification":
+        text.add(source["target"])
+    raw = datasets.read(path, text)
     arrays = dict(raw.arrays)
     labels = None
     if source["target"]:
         labels = read_labels(arrays.pop(source["target"]), source)
     inputs: dict[str, NDArray[Any]] = {}
     for name, shape, dtype in source["inputs"]:
-        taken = [arrays[array] for array in source["sources"][name]]
-        for array, column in zip(taken, source["sources"][name], strict=True):
-            if array.dtype == object and np.dtype(dtype).kind in "fiu":
-                raise UnfitInput(f"column `{column}` of {source['split']} holds words, but the model reads numbers")
+        columns = source["sources"][name]
+        taken = [_as_dtype(_scaled(arrays[c], source["preprocess"]["scale"]), dtype, c, source) for c in columns]
         joined = taken[0] if len(taken) == 1 else np.stack(taken, axis=1)
-        joined = _scaled(joined, source["preprocess"]["scale"]).astype(dtype)
         inputs[name] = joined.reshape((len(joined), *[n if n is not None else -1 for n in shape]))
     n = len(next(iter(inputs.values())))
     row_ids = np.arange(n) if raw.row_ids is None else raw.row_ids
     beside = {name: arrays[name] for name in source["beside"] if name in arrays}
     return Split(source["split"], inputs, labels, row_ids), beside
+
+
+def _as_dtype(array: NDArray[Any], dtype: str, column: str, source: Mapping[str, Any]) -> NDArray[Any]:
+    """A column in the model's dtype, unchanged in value. Raises `UnfitInput`."""
+    of = f"column `{column}` of {source['split']}"
+    if dtype == "str":
+        if array.dtype.kind in "OUS":
+            return np.array(["" if v is None else str(v) for v in array.reshape(-1)], np.str_).reshape(array.shape)
+        raise UnfitInput(f"{of} holds numbers, but the model reads text")
+    if array.dtype.kind in "OUS":
+        raise UnfitInput(f"{of} holds words, but the model reads numbers")
+    with np.errstate(invalid="ignore", over="ignore"):
+        cast = array.astype(dtype)
+    if cast.dtype.kind in "iub":
+        changed = np.flatnonzero((cast != array).reshape(len(array), -1).any(axis=1))
+        if len(changed):
+            held = array[changed[0]].reshape(-1)
+            value = held[cast[changed[0]].reshape(-1) != held][0]
+            said = "no value" if value != value else f"{value:g}"
+            raise UnfitInput(f"{of} holds {said} in row {changed[0]}, but the model reads {dtype}")
+    return cast
 
 
 def _scaled(array: NDArray[Any], scale: list[float] | None) -> NDArray[Any]:
@@ -91,23 +112,34 @@ def _scaled(array: NDArray[Any], scale: list[float] | None) -> NDArray[Any]:
 
 
 def read_labels(raw: NDArray[Any], source: Mapping[str, Any]) -> NDArray[Any]:
-    """Class positions (int64) or regression values (float64). Raises `UnfitInput` naming the first bad row."""
-    missing = np.array([v is None for v in raw]) if raw.dtype == object else ~np.isfinite(raw.astype(np.float64))
+    """Class positions (int64) or regression values (float64). Raises `UnfitInput` naming the first bad row.
+
+    Labels of a classification are names of classes, where all of them are; else positions from 0.
+    """
+    raw = raw.reshape(len(raw))
+    wordy = raw.dtype.kind in "OUS"
+    missing = np.array([v is None or v == "" for v in raw], bool) if wordy else ~np.isfinite(raw.astype(np.float64))
     if missing.any():
         first = int(np.flatnonzero(missing)[0])
         raise UnfitInput(
             f"{int(missing.sum())} rows of {source['split']} have no `{source['target']}`; first: row {first}"
         )
     if source["task"] == "regression":
+        if wordy:
+            raise UnfitInput(f"`{source['target']}` of {source['split']} holds words: `{raw[0]}`")
         return raw.astype(np.float64)
     classes = list(source["classes"])
-    if raw.dtype.kind in "OUS":
-        position = {name: index for index, name in enumerate(classes)}
-        unknown = sorted({str(value) for value in raw} - set(position))
-        if unknown:
-            raise UnfitInput(f"`{source['target']}` has values that are no class: {', '.join(unknown[:5])}")
-        return np.array([position[str(value)] for value in raw], np.int64)
-    labels = raw.astype(np.int64)
+    values, inverse = np.unique(raw.astype(np.str_) if wordy else raw, return_inverse=True)
+    named = [_class_name(value) for value in values]
+    position = {name: index for index, name in enumerate(classes)}
+    if set(named) <= set(position):
+        return np.array([position[name] for name in named], np.int64)[inverse]
+    positions = [_position(name) for name in named]
+    unknown = [name for name, found in zip(named, positions, strict=True) if found is None and name not in position]
+    if unknown or None in positions:
+        shown = unknown or [name for name in named if name not in position]
+        raise UnfitInput(f"`{source['target']}` has values that are no class: {', '.join(shown[:5])}")
+    labels = np.array(positions, np.int64)[inverse]
     outside = np.flatnonzero((labels < 0) | (labels >= len(classes)))
     if len(outside):
         row = int(outside[0])
@@ -115,6 +147,21 @@ def read_labels(raw: NDArray[Any], source: Mapping[str, Any]) -> NDArray[Any]:
             f"row {row} of {source['split']} has class {labels[row]}, but there are {len(classes)} classes"
         )
     return labels
+
+
+def _class_name(value: Any) -> str:
+    """A label as a class would be named: the whole number 1.0 is ``1``."""
+    if isinstance(value, str):
+        return value
+    return str(int(value)) if value == int(value) else f"{value:g}"
+
+
+def _position(name: str) -> int | None:
+    try:
+        number = float(name)
+    except ValueError:
+        return None
+    return int(number) if np.isfinite(number) and number == int(number) else None
 
 
 def feature_map(description: Mapping[str, Any], inputs: Inputs) -> FeatureMap:

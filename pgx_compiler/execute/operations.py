@@ -22,10 +22,12 @@ from pgx_compiler.execute.bench import (
 )
 from pgx_compiler.execute.model_checks import parity, performance
 from pgx_compiler.execute.self_checks import explanation_report
-from pgx_compiler.methods.apply import attribute, compare, judge
+from pgx_compiler.methods.apply import across_rows, attribute, compare, judge
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.modalities import modalities
+from pgx_compiler.modalities.data import Split
 from runtimes.capabilities import Spent
+from runtimes.target import ModelFileError
 
 Node = Mapping[str, Any]
 Inputs = Mapping[str, Any]
@@ -91,7 +93,7 @@ def _predict(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Ar
     kinds["output"] = "probability" if node["params"]["task"] == "classification" else "value"
     arrays = {}
     for done, (name, score) in enumerate(kinds.items(), 1):
-        arrays[name] = bench.model(model, score).predict(split.inputs)
+        arrays[name] = _finite_predictions(bench.model(model, score), split, inputs["data"]["params"])
         bad = np.flatnonzero(~np.isfinite(arrays[name]).all(axis=1))
         if len(bad):
             raise UnfitInput(_not_finite(split.inputs, inputs["data"]["params"], int(bad[0]), len(bad)))
@@ -99,6 +101,18 @@ def _predict(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Ar
     if split.labels is not None:
         arrays["labels"] = split.labels
     return Artifact({"rows": len(split), "format": model["format"], "split": split.name}, arrays)
+
+
+def _finite_predictions(model: Any, split: Split, source: Mapping[str, Any]) -> Any:
+    """The model's answers; where it refuses them and rows are incomplete, those are the likelier reason."""
+    try:
+        return model.predict(split.inputs)
+    except ModelFileError as error:
+        bad = [~np.isfinite(a).reshape(len(a), -1).all(axis=1) for a in split.inputs.values() if a.dtype.kind == "f"]
+        rows = np.flatnonzero(np.any(bad, axis=0)) if bad else np.zeros(0, np.int64)
+        if not len(rows):
+            raise
+        raise UnfitInput(_not_finite(split.inputs, source, int(rows[0]), len(rows))) from error
 
 
 def _not_finite(rows: Mapping[str, Any], source: Mapping[str, Any], row: int, count: int) -> str:
@@ -183,8 +197,10 @@ def _compare(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Ar
         reason = "the white box and the black box are not the same model, so their explanations are not compared"
         return Artifact({"blocked": reason, "summary": summarise(np.array([]))})
     first, second = (attribution_of(inputs[p], bench.artifact(inputs[p]["record"])) for p in ("first", "second"))
-    scores = compare(declaration, first, second, declaration.params.model_validate(node["params"]["with"]))
+    params = declaration.params.model_validate(node["params"]["with"])
+    scores = compare(declaration, first, second, params)
     document = {
+        "other_rows": across_rows(declaration, first, second, params),
         "summary": summarise(scores.values),
         "chance": scores.chance,
         "range": scores.range,

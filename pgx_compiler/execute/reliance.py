@@ -32,6 +32,12 @@ class _Explained:
     step: str
     values: Floats
     signed: bool
+    features: FeatureMap
+    """The step's own, where it has some."""
+    regions: Mapping[str, Floats]
+    rows: Mapping[str, Any]
+    """The rows that it explains, by input name."""
+    targets: Any
 
 
 def rely(
@@ -39,31 +45,39 @@ def rely(
 ) -> Artifact:
     """Test the expectations, and measure the reliance on sensitive and on drifted features."""
     params = node["params"]
-    split = bench.split(inputs["data"]["params"])
-    features = feature_map(params["features"], split.inputs)
+    shapes = bench.split(inputs["data"]["params"]).inputs
     artifacts = {
         inputs[port]["step"]: bench.artifact(inputs[port]["record"])
         for port in inputs
         if port.startswith("attribution.")
     }
-    explained = [_Explained(s, a.arrays["values"], a.document["signed"]) for s, a in sorted(artifacts.items())]
-    any_artifact = next(iter(artifacts.values()))
-    rows = {k.removeprefix("input_"): v for k, v in any_artifact.arrays.items() if k.startswith("input_")}
-    regions = {name: _region(bench, sha, suffix, features) for name, (sha, suffix) in params["regions"].items()}
+    explained = [_explained(bench, step, made, params, shapes) for step, made in sorted(artifacts.items())]
     measures: list[Measure] = []
     findings: list[Finding] = []
     outcomes: list[dict[str, Any]] = []
     for number, expectation in enumerate(params["expectations"]):
-        outcome = _expectation(expectation, explained, features, regions, rows, any_artifact.arrays["targets"], params)
+        outcome = _expectation(expectation, explained, params)
         measures += outcome.pop("measures")
         outcomes.append({**outcome, "number": number})
         if outcome["status"] == "violated":
             findings.append(_violated(expectation, outcome))
         progress(number + 1, len(params["expectations"]))
-    _sensitive(params["sensitive"], explained, features, measures, findings)
-    _drifted(bench, inputs, explained, features, measures, findings)
+    _sensitive(params["sensitive"], explained, measures, findings)
+    _drifted(bench, inputs, explained, measures, findings)
     document = {"measures": plain(measures), "findings": plain(findings), "tables": [], "expectations": outcomes}
     return Artifact(document)
+
+
+def _explained(
+    bench: Bench, step: str, made: Artifact, params: Mapping[str, Any], shapes: Mapping[str, Any]
+) -> _Explained:
+    """An attribution with the rows and features that it is about."""
+    features = feature_map(params.get("own_features", {}).get(step, params["features"]), shapes)
+    regions = {name: _region(bench, sha, suffix, features) for name, (sha, suffix) in params["regions"].items()}
+    rows = {key.removeprefix("input_"): held for key, held in made.arrays.items() if key.startswith("input_")}
+    return _Explained(
+        step, made.arrays["values"], made.document["signed"], features, regions, rows, made.arrays["targets"]
+    )
 
 
 def shares(values: Floats, owned: Floats) -> Floats:
@@ -93,18 +107,14 @@ def _owned(name: str, features: FeatureMap, regions: Mapping[str, Floats]) -> Fl
 def _expectation(
     expectation: Mapping[str, Any],
     explained: list[_Explained],
-    features: FeatureMap,
-    regions: Mapping[str, Floats],
-    rows: Mapping[str, Any],
-    targets: Any,
     params: Mapping[str, Any],
 ) -> dict[str, Any]:
     feature, effect = expectation["feature"], expectation["effect"]
-    owned = _owned(feature, features, regions)
-    fair = float(owned.sum() / len(features))
     verdicts: list[str] = []
     measures: list[Measure] = []
     for step in explained:
+        owned = _owned(feature, step.features, step.regions)
+        fair = float(owned.sum() / len(step.features))
         if effect in ("irrelevant", "matters"):
             per_row = shares(step.values, owned)
             threshold = fair * (IRRELEVANT_BELOW if effect == "irrelevant" else MATTERS_ABOVE)
@@ -112,7 +122,9 @@ def _expectation(
             value, interval = float(np.nanmean(per_row)), bootstrap_interval(per_row, "mean")
             verdicts.append(_settle(interval, threshold, below=effect == "irrelevant"))
         elif step.signed:
-            value, interval = _direction(step.values, features, feature, rows, targets, expectation, params)
+            value, interval = _direction(
+                step.values, step.features, feature, step.rows, step.targets, expectation, params
+            )
             name, title = "direction", f"Rank correlation of {feature} with its attribution by {step.step}"
             verdicts.append(_settle(interval, 0.0, below=effect == "decreases"))
         else:
@@ -163,18 +175,16 @@ def _direction(
     """Spearman correlation of a feature's value with its attribution, with its bootstrap interval over rows."""
     from scipy.stats import rankdata
 
-    flat = np.concatenate([np.asarray(a).reshape(len(a), -1) for a in rows.values()], axis=1)
-    owner = np.concatenate([o.reshape(-1) for o in features.owners.values()])
     at = features.names.index(feature)
-    held = np.flatnonzero(owner == at)
-    if len(held) != 1:
+    held = features.elements(rows, at)
+    if held.shape[1] != 1 or held.dtype.kind not in "biuf":
         return float("nan"), None
     sign = np.ones(len(values))
     if expectation.get("on") is not None and params["classes"]:
         wanted = list(params["classes"]).index(expectation["on"])
         # of two classes the other one's score is the mirror image; of more it says nothing about this one
         sign = np.where(targets == wanted, 1.0, -1.0 if len(params["classes"]) == 2 else np.nan)
-    x, y = flat[:, held[0]].astype(np.float64), values[:, at] * sign
+    x, y = held[:, 0].astype(np.float64), values[:, at] * sign
     known = np.isfinite(x) & np.isfinite(y)
     x, y = x[known], y[known]
     if len(x) < 5 or np.ptp(x) == 0 or np.ptp(y) == 0:
@@ -211,16 +221,15 @@ _EFFECT = {
 def _sensitive(
     sensitive: list[str],
     explained: list[_Explained],
-    features: FeatureMap,
     measures: list[Measure],
     findings: list[Finding],
 ) -> None:
-    known = [name for name in sensitive if name in features.names]
+    known = [name for name in sensitive if name in explained[0].features.names]
     if not known:
         return
-    owned = np.array([float(name in known) for name in features.names])
     above = []
     for step in explained:
+        owned = np.array([float(name in known) for name in step.features.names])
         per_row = shares(step.values, owned)
         name = f"sensitive_share.{step.step}"
         interval = bootstrap_interval(per_row, "mean")
@@ -253,7 +262,6 @@ def _drifted(
     bench: Bench,
     inputs: Mapping[str, Any],
     explained: list[_Explained],
-    features: FeatureMap,
     measures: list[Measure],
     findings: list[Finding],
 ) -> None:
@@ -264,11 +272,12 @@ def _drifted(
         for finding in bench.artifact(inputs[port]["record"]).document["findings"]
         if finding["code"] == "feature_drift" and finding["verdict"] == "holds"
     }
-    at = [index for index, name in enumerate(features.names) if name in drifted]
-    if not at:
-        return
-    owned = np.isin(np.arange(len(features)), at).astype(np.float64)
     for step in explained:
+        features = step.features
+        at = [index for index, name in enumerate(features.names) if name in drifted]
+        if not at:
+            continue
+        owned = np.isin(np.arange(len(features)), at).astype(np.float64)
         per_row = shares(step.values, owned)
         name = f"drifted_share.{step.step}"
         interval = bootstrap_interval(per_row, "mean")

@@ -45,6 +45,13 @@ def render(graph: Graph, *, fields: tuple[str, ...] = _FIELDS) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _pair(text: str) -> tuple[str, str]:
+    """Port and what fills it; a port may hold the id of a step, whose brackets hold ``=`` themselves."""
+    port = re.match(r"(?:[^=\[]|\[[^\]]*\])*", text)
+    assert port is not None
+    return port[0], text[port.end() + 1 :]
+
+
 def parse(text: str) -> Graph:
     """Read a printed graph. Raises `ValueError` naming the line."""
     nodes: list[dict[str, Any]] = []
@@ -60,6 +67,6 @@ def parse(text: str) -> Graph:
         head = _HEAD.match(line)
         if head is None:
             raise ValueError(f"line {number}: not a node: {line!r}")
-        inputs = dict(pair.split("=", 1) for pair in head["inputs"].split(", ") if pair)
+        inputs = dict(_pair(pair) for pair in head["inputs"].split(", ") if pair)
         nodes.append({"id": head["id"], "op": head["op"], "method": head["method"], "inputs": inputs})
     return Graph(Node(**fields) for fields in nodes)

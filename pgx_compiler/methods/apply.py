@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -149,10 +149,37 @@ def compare(declaration: Declaration, first: Attribution, second: Attribution, p
     return scores
 
 
+MOST_SHIFTS = 8
+"""Ways to pair each row with another one: enough for a median, and a fraction of what the explanations cost."""
+
+
+def across_rows(declaration: Declaration, first: Attribution, second: Attribution, params: Params) -> float | None:
+    """The median of a comparison when each row's explanation is held against that of another row.
+
+    What two explanations share here is not about the row: features that matter everywhere (the middle of a picture), or
+    nowhere. Agreement on a row is what goes beyond it. None below two rows, or where it is undefined.
+    """
+    rows = len(second.values)
+    found: list[Floats] = []
+    for shift in np.unique(np.linspace(1, max(1, rows - 1), MOST_SHIFTS).astype(np.int64)) if rows > 1 else ():
+        error = second.standard_error
+        moved = replace(
+            second,
+            values=np.roll(second.values, shift, axis=0),
+            standard_error=None if error is None else np.roll(error, shift, axis=0),
+        )
+        found.append(np.asarray(compare(declaration, first, moved, params).values, np.float64))
+    known = np.concatenate(found) if found else np.zeros(0)
+    known = known[np.isfinite(known)]
+    return float(np.median(known)) if len(known) else None
+
+
 __all__ = [
+    "MOST_SHIFTS",
     "Attributed",
     "Progress",
     "References",
+    "across_rows",
     "attribute",
     "base_values",
     "compare",

@@ -25,8 +25,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
+from pgx_compiler.documented import Documented
 from pgx_compiler.evidence.results import Attribution
 from pgx_compiler.modalities.game import Game
 from runtimes.capabilities import CAPABILITIES, Inputs
@@ -37,10 +38,10 @@ MODALITIES = frozenset({"tabular", "image", "text", "series"})
 Stage = Literal["precaution", "perturbation", "gradient", "agreement", "faithfulness"]
 
 
-class Params(BaseModel):
+class Params(Documented):
     """Base of every method's parameters: frozen, strict about unknown keys, documented where declared."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class UnfitParams(ValueError):  # noqa: N818
@@ -111,6 +112,10 @@ class Declaration:
     """Of the data, for precaution: members of ``labels``, ``test``, ``sensitive``."""
     codes: tuple[str, ...] = ()
     """Finding codes that it may raise."""
+    measures: tuple[str, ...] = ()
+    """Of precaution, the names of the measures it makes, so that a gate on another is refused: ``drift_max``,
+    ``{statistic}_{variable}`` (a parameter stands for its value, any other word for what only the data can say).
+    Empty: not declared, and any name may be meant."""
     better: Literal["higher", "lower"] = "higher"
     is_request: bool = False
     title: str = ""
@@ -214,6 +219,7 @@ def precaution(
     tasks: Collection[str] = ("classification", "regression"),
     needs: Collection[str] = (),
     codes: Collection[str] = (),
+    measures: Collection[str] = (),
     paper: str = "",
     version: int = 1,
     cost: Callable[[Any, Shape], Cost] | None = None,
@@ -229,6 +235,7 @@ def precaution(
         cost=cost,
         needs=frozenset(needs),
         codes=tuple(codes),
+        measures=tuple(measures),
     )
 
 

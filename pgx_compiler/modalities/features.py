@@ -39,6 +39,15 @@ class FeatureMap:
                 total[row] += np.bincount(owner % (len(self.names) + 1), flat[row], len(self.names) + 1)
         return total[:, :-1]
 
+    def elements(self, inputs: Inputs, position: int) -> NDArray[Any]:
+        """What one feature's elements hold, ``(rows, elements)``, in the order of the owners.
+
+        Inputs are taken by name: an archive's order is not that of the model.
+        """
+        held = [(np.asarray(inputs[name]), owner.reshape(-1) == position) for name, owner in self.owners.items()]
+        parts = [array.reshape(len(array), -1)[:, own] for array, own in held if own.any()]
+        return np.concatenate(parts, axis=1)
+
     def sizes(self) -> Integers:
         """How many elements each feature owns, ``(features,)``."""
         count = np.zeros(len(self.names) + 1, np.int64)

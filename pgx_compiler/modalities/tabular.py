@@ -60,39 +60,53 @@ def references(
     """
     n = len(next(iter(train.values())))
     if fill["kind"] == "mean":
-        mean = {
-            k: np.asarray(np.nanmean(v, axis=0, dtype=np.float64))[None, None].astype(v.dtype) for k, v in train.items()
-        }
-        return References(mean, f"mean of {n} training rows")
+        return References({k: _middle(v)[None, None] for k, v in train.items()}, f"mean of {n} training rows")
     size = min(int(fill.get("size", 50)), n)
     chosen = np.sort(rng.choice(n, size, replace=False))
     return References({k: v[chosen][None] for k, v in train.items()}, f"{size} training rows, drawn at random")
+
+
+def _middle(values: NDArray[Any]) -> NDArray[Any]:
+    """The mean of each element over the rows, rounded where the model reads whole numbers; of text the commonest."""
+    if values.dtype.kind == "f":
+        return np.asarray(np.nanmean(values, axis=0, dtype=np.float64)).astype(values.dtype)
+    if values.dtype.kind in "biu":
+        return np.asarray(np.round(values.mean(axis=0, dtype=np.float64))).astype(values.dtype)
+    flat = values.reshape(len(values), -1)
+    usual = [max(zip(*np.unique(c, return_counts=True), strict=True), key=lambda p: p[1])[0] for c in flat.T]
+    return np.array(usual, values.dtype).reshape(values.shape[1:])
 
 
 def variables(
     train: Inputs, test: Inputs | None, features: FeatureMap, columns: Sequence[str], roles: Mapping[str, str]
 ) -> tuple[Variable, ...]:
     """The features of a table as plain variables; a group of one-hot columns becomes one categorical variable."""
-
-    def flat(inputs: Inputs) -> NDArray[Any]:
-        return np.concatenate([np.asarray(a).reshape(len(a), -1) for a in inputs.values()], axis=1)
-
     owner = np.concatenate([o.reshape(-1) for o in features.owners.values()])
-    tables = [flat(train), None if test is None else flat(test)]
     found = []
     for position, name in enumerate(features.names):
-        held = np.flatnonzero(owner == position)
         role: Any = roles.get(name, "feature")
-        if len(held) == 1:
-            values = [None if t is None else t[:, held[0]].astype(np.float64) for t in tables]
-            assert values[0] is not None
-            found.append(Variable(name, "numeric", values[0], values[1], role=role))
+        of_train = features.elements(train, position)
+        of_test = None if test is None else features.elements(test, position)
+        if of_train.dtype.kind not in "biuf":
+            found.append(_of_words(name, of_train, of_test, role))
+        elif of_train.shape[1] == 1:
+            other = None if of_test is None else of_test[:, 0].astype(np.float64)
+            found.append(Variable(name, "numeric", of_train[:, 0].astype(np.float64), other, role=role))
         else:
-            labels = tuple(_short(columns[int(i)], name) for i in held)
-            codes = [None if t is None else _one_hot_codes(t[:, held]) for t in tables]
-            assert codes[0] is not None
-            found.append(Variable(name, "categorical", codes[0], codes[1], labels, role=role))
+            labels = tuple(_short(columns[int(i)], name) for i in np.flatnonzero(owner == position))
+            codes = None if of_test is None else _one_hot_codes(of_test)
+            found.append(Variable(name, "categorical", _one_hot_codes(of_train), codes, labels, role=role))
     return tuple(found)
+
+
+def _of_words(name: str, train: NDArray[Any], test: NDArray[Any] | None, role: Any) -> Variable:
+    """A column of text (or a group of them, read together) as categories in alphabetical order; empty is missing."""
+    told = [None if part is None else [", ".join(map(str, row)) for row in part] for part in (train, test)]
+    words = sorted({word for part in told for word in part or () if word})
+    position = {word: index for index, word in enumerate(words)}
+    codes = [None if part is None else np.array([position.get(word, -1) for word in part], np.int64) for part in told]
+    assert codes[0] is not None
+    return Variable(name, "categorical", codes[0], codes[1], tuple(words), role)
 
 
 def _one_hot_codes(block: NDArray[Any]) -> NDArray[np.int64]:

@@ -29,10 +29,12 @@ def cost_of(node: Node, graph: Graph, context: Context) -> Cost:
     if node.method is None:
         return Cost()
     declaration = catalogue()[node.method]
-    rows = context.data_rows.get("test", context.data_rows["train"]) if node.op == "check" else context.rows
+    rows, features = context.ground(graph[node.inputs["first"]] if node.op == "compare" else node)
+    if node.op == "check":
+        rows = context.data_rows.get("test", context.data_rows["train"])
     shape = Shape(
         rows,
-        context.features,
+        features,
         context.references,
         max((facts.n_outputs for facts in context.models.values()), default=1),
         context.data_rows["train"] + context.data_rows.get("test", 0),
@@ -41,7 +43,7 @@ def cost_of(node: Node, graph: Graph, context: Context) -> Cost:
     cost = declaration.cost(params, shape)
     if node.op == "attribute":
         # every explained row is scored once more, and the references once, for base values and completeness
-        return Cost(cost.forward + context.rows + context.references, cost.backward, cost.bytes)
+        return Cost(cost.forward + rows + context.references, cost.backward, cost.bytes)
     return cost
 
 

@@ -11,12 +11,11 @@ AGAIN = "~again"
 
 def repeat_stochastic(graph: Graph, context: Context) -> Graph:  # noqa: ARG001
     """Add a repetition of each stochastic attribution that is compared, and its comparison with itself."""
-    compared = [node for node in graph if node.op == "compare"]
     added: dict[str, Node] = {}
     for node in graph:
         if node.op != "attribute" or not _draws(node):
             continue
-        asking = {c.step: c for c in compared if node.id in c.inputs.values()}
+        asking = {graph[name].step: graph[name] for name in _comparisons(node, graph)}
         if not asking:
             continue
         again = node.but(
@@ -31,7 +30,23 @@ def repeat_stochastic(graph: Graph, context: Context) -> Graph:  # noqa: ARG001
 
 def ensures(node: Node, context: Context) -> str | None:  # noqa: ARG001
     """A repetition has a salt of its own."""
-    return "repeats nothing" if node.id.endswith(AGAIN) and not node.salt else None
+    # only of attributions: a comparison with a step called `again` ends alike
+    return "repeats nothing" if node.op == "attribute" and node.id.endswith(AGAIN) and not node.salt else None
+
+
+def holds(graph: Graph, context: Context) -> str | None:  # noqa: ARG001
+    """Every stochastic attribution that is compared is also compared with itself under another seed."""
+    for node in graph:
+        if node.op == "attribute" and not node.salt and _draws(node):
+            comparisons = [graph[name] for name in _comparisons(node, graph)]
+            if comparisons and not any(node.id + AGAIN in one.inputs.values() for one in comparisons):
+                return f"{node.id}: draws at random and is compared, but never with itself"
+    return None
+
+
+def _comparisons(node: Node, graph: Graph) -> list[str]:
+    """The comparisons that read a node, in the order of the graph."""
+    return [name for name in sorted(graph.users(node.id), key=graph.place) if graph[name].op == "compare"]
 
 
 def _draws(node: Node) -> bool:

@@ -1,6 +1,8 @@
 """Make equal nodes one: whoever asks for predictions, references or a gradient, they are computed once."""
 
-from pgx_compiler.evidence.canonical import digest
+import json
+
+from pgx_compiler.evidence.canonical import plain
 from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
 from pgx_compiler.passes.context import Context
@@ -17,17 +19,7 @@ def share_work(graph: Graph, context: Context) -> Graph:  # noqa: ARG001
     seen: dict[str, str] = {}
     for node in graph:
         node = node.but(inputs={port: stands_for.get(needed, needed) for port, needed in node.inputs.items()})
-        work = digest(
-            {
-                "op": node.op,
-                "method": node.method,
-                "inputs": node.inputs,
-                "params": node.params,
-                "runtime": node.runtime,
-                "seed": node.seed,
-                "salt": node.salt,
-            }
-        )
+        work = _work(node)
         if work in seen and node.step is None:
             stands_for[node.id] = seen[work]
             continue
@@ -36,6 +28,17 @@ def share_work(graph: Graph, context: Context) -> Graph:  # noqa: ARG001
     return Graph(kept.values())
 
 
-def ensures(node: Node, context: Context) -> str | None:  # noqa: ARG001
-    """Nothing to promise of a single node."""
+def holds(graph: Graph, context: Context) -> str | None:  # noqa: ARG001
+    """No work is left twice that nobody asked for by name."""
+    seen: dict[str, str] = {}
+    for node in graph:
+        first = seen.setdefault(_work(node), node.id)
+        if first != node.id and node.step is None:
+            return f"{node.id}: does the same as {first}"
     return None
+
+
+def _work(node: Node) -> str:
+    """What a node does, whatever it is called and whoever asked for it: equal texts are equal work."""
+    what = [node.op, node.method, dict(node.inputs), dict(node.params), node.runtime, node.seed, node.salt]
+    return json.dumps(what, sort_keys=True, default=plain)

@@ -24,7 +24,7 @@ def _specialise(node: Node, context: Context) -> Node:
     if node.method is None or not catalogue()[node.method].is_request:
         return node
     facts = context.models.get("onnx") or next(iter(context.models.values()))
-    shape = Shape(context.rows, context.features, context.references)
+    shape = Shape(*context.ground(node), context.references)
     admitted, refused = candidates(node.method, facts, shape, context.score)
     if not admitted:
         raise LookupError(f"nothing computes `{node.method}` here: {'; '.join(refused)}")
@@ -33,7 +33,7 @@ def _specialise(node: Node, context: Context) -> Node:
     params = {**node.params, "with": chosen.params.model_validate(kept).model_dump(mode="json")}
     how = "exact" if chosen.exact else "sampled"
     note = f"{node.method} computed by {chosen.name} ({how})" + (f"; not by {'; '.join(refused)}" if refused else "")
-    return node.but(method=chosen.name, params=params, note=note)
+    return node.but(method=chosen.name, params=params, note=f"{node.note}; {note}" if node.note else note)
 
 
 def candidates(quantity: str, facts: ModelFacts, shape: Shape, score: str) -> tuple[list[Declaration], list[str]]:

@@ -4,9 +4,11 @@ import importlib.metadata
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from pgx_compiler.analysis.resolved import Resolved
+from pgx_compiler.analysis.strategy.why import why_data
 from pgx_compiler.evidence.canonical import digest, plain
 from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
@@ -15,7 +17,7 @@ from pgx_compiler.lowering import lower
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.passes.context import Context
 from pgx_compiler.passes.runner import run_passes
-from pgx_compiler.plan.semantics import semantic_part
+from pgx_compiler.plan.semantics import leaves_choice, semantic_part
 from runtimes.target import frameworks
 
 SCHEMA = "pgx-plan/1"
@@ -45,6 +47,7 @@ class Plan:
                 "name": spec.metadata.name,
                 "version": spec.metadata.version,
                 "spec_digest": self.spec_digest,
+                "question": semantic_part(spec),
                 "seed": spec.seed,
                 "score": self.audit.score,
                 "rows": self.context.rows,
@@ -57,22 +60,31 @@ class Plan:
                 "data": {s: {"path": d.relative, "sha256": d.sha256} for s, d in sorted(self.audit.data.items())},
             },
             "totals": self.totals,
+            **({"strategy": why_data(self.audit.choices)} if leaves_choice(spec) else {}),
             "nodes": [_node(node) for node in self.graph],
+            **self._told,
         }
+
+    @property
+    def _told(self) -> dict[str, Any]:
+        """How the spec came to be what it is: told, but no part of the digest, which only its effect changes."""
+        composition = self.audit.document.composition
+        left_out = [{"step": one.step, "because": one.because} for one in composition.left_out]
+        return {"overrides": list(composition.overrides), "left_out": left_out}
 
     @property
     def totals(self) -> dict[str, int]:
         """Model rows of the whole plan; equal keys are paid for once."""
-        paid: dict[str, Node] = {node.key: node for node in self.graph}
-        forward = sum(node.cost.get("forward", 0) for node in paid.values())
-        backward = sum(node.cost.get("backward", 0) for node in paid.values())
+        paid = distinct(self.graph)
+        forward = sum(node.cost.get("forward", 0) for node in paid)
+        backward = sum(node.cost.get("backward", 0) for node in paid)
         computed = sum(node.op not in ("model", "data") for node in self.graph)
         return {"nodes": computed, "forward": forward, "backward": backward, "model_rows": forward + backward}
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Digest of the whole plan."""
-        return digest(self.document)
+        return digest_of(self.document)
 
     def to_json(self) -> str:
         """The text of ``plan.json``."""
@@ -95,6 +107,19 @@ class Plan:
         }
 
 
+def digest_of(document: Mapping[str, Any]) -> str:
+    """Digest of a plan's document; how its spec was put together is told there, and changes only what it changes."""
+    return digest({name: value for name, value in document.items() if name not in ("overrides", "left_out", "digest")})
+
+
+def distinct(graph: Graph) -> list[Node]:
+    """The nodes in order, equal work once: the first of those that share a key."""
+    paid: dict[str, Node] = {}
+    for node in graph:
+        paid.setdefault(node.key, node)
+    return list(paid.values())
+
+
 def _node(node: Node) -> dict[str, Any]:
     shown = {
         "id": node.id,
@@ -108,6 +133,8 @@ def _node(node: Node) -> dict[str, Any]:
         "seed": node.seed,
         "cost": node.cost,
         "note": node.note,
+        "code": node.ingredients.get("source"),
+        "computed_by": node.ingredients.get("computed_by"),
         "key": node.key,
     }
     found: dict[str, Any] = plain({name: value for name, value in shown.items() if value not in (None, "", {})})
@@ -123,6 +150,11 @@ def compile_plan(audit: Resolved, program: str) -> Plan:
         rows=audit.rows,
         features=len(audit.features),
         references=audit.references,
+        grounds={
+            f"references{step.ground.name}": (step.ground.rows, len(step.ground.features))
+            for step in audit.attributions
+            if step.ground
+        },
         data_rows={split: file.facts.rows for split, file in audit.data.items()},
         versions=environment(),
         program=program,

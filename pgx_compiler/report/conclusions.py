@@ -31,11 +31,13 @@ def may_conclude(
     faithfulness: Sequence[FaithfulnessEntry],
     expectations: Sequence[ExpectationEntry],
     explanations: Sequence[Explanation],
+    findings: Sequence[FindingEntry] = (),
 ) -> list[str]:
     """Sentences that the evidence carries."""
     said = []
     parity = facts.get("model.parity.max_difference")
-    if parity and isinstance(parity.value, int | float) and parity.value <= 1e-4:
+    broken = any(finding.code == "model_parity_broken" for finding in findings)
+    if parity and isinstance(parity.value, int | float) and not broken:
         said.append(
             f"Both files are the same model: on {parity.n} rows their outputs differ by at most {parity.value:.2g}, so what "
             "one direction explains is what the other explains."
@@ -47,6 +49,7 @@ def may_conclude(
     if across:
         best = max(across, key=lambda a: a.median or 0)
         chance = "" if best.chance is None else f"; chance gives {best.chance:.2g}"
+        chance += "" if best.other_rows is None else f", explanations of different rows {best.other_rows:.2f}"
         said.append(
             f"{best.first} and {best.second} rank the features of these {best.n} rows alike (median rank correlation "
             f"{best.median:.2f}{chance})."
@@ -104,6 +107,13 @@ def may_not_conclude(
             f"Which features matter for a single row, from one method alone: {worst.first} and {worst.second} rank them "
             f"differently (median rank correlation {worst.median:.2f})."
         )
+    common = [a for a in _ranked(agreement) if _mostly_common(a)]
+    if common:
+        most = max(common, key=lambda a: a.other_rows or 0)
+        said.append(
+            f"That a rank correlation of {most.median:.2f} is about the single row: held against the explanations of other rows, "
+            f"{most.first} and {most.second} reach {most.other_rows:.2f} already."
+        )
     codes = {finding.code for finding in findings if finding.verdict == "holds"}
     if "correlated_features" in codes:
         said.append(
@@ -131,6 +141,18 @@ _EXPECTED = {
 }
 
 
+MOSTLY_COMMON = 0.5
+"""Part of the way from agreement on different rows to full agreement that the same row must reach before the agreement is
+said to be about rows (own default)."""
+
+
+def _mostly_common(entry: AgreementEntry) -> bool:
+    """True where two explanations of one row agree little better than explanations of different rows do."""
+    if entry.median is None or entry.other_rows is None or entry.other_rows < UNLIKE:
+        return False
+    return entry.median < entry.other_rows + MOSTLY_COMMON * (1 - entry.other_rows)
+
+
 def _ranked(agreement: Sequence[AgreementEntry]) -> list[AgreementEntry]:
     return [a for a in agreement if a.method == "rank_correlation" and a.kind == "pair" and a.median is not None]
 
@@ -142,8 +164,12 @@ def verdict(
     headline: list[str],
     may: list[str],
     may_not: list[str],
+    selection: str = "",
 ) -> Verdict:
-    """Passed, failed or incomplete. What is missing makes it incomplete; nothing missing ever reads as a pass."""
+    """Passed, failed or incomplete. What is missing makes it incomplete; nothing missing ever reads as a pass.
+
+    A run of a part of the audit (``selection``) is incomplete whatever its gates say: the rest might say otherwise.
+    """
     standing = [finding for finding in findings if finding.verdict == "holds"]
     counts = {
         "gates_passed": sum(gate.status == "passed" for gate in gates),
@@ -154,7 +180,10 @@ def verdict(
         "unknown": sum(finding.verdict == "unknown" for finding in findings),
         "nodes_failed": sum(node.status in ("failed", "blocked") for node in nodes),
     }
-    if counts["nodes_failed"]:
+    left_out = sum(node.status == "not_selected" for node in nodes)
+    if left_out:
+        counts["nodes_not_selected"] = left_out
+    if counts["nodes_failed"] or selection:
         status = "incomplete"
     elif counts["gates_failed"] or counts["errors"]:
         status = "failed"
@@ -163,13 +192,27 @@ def verdict(
     return Verdict.model_validate(
         {
             "status": status,
-            "sentence": _sentence(status, counts, gates, standing),
+            "sentence": _of_a_part(selection, counts, len(nodes))
+            if selection
+            else _sentence(status, counts, gates, standing),
             "counts": counts,
             "headline": headline,
             "may_conclude": may,
             "may_not_conclude": may_not,
         }
     )
+
+
+def _of_a_part(selection: str, counts: dict[str, int], nodes: int) -> str:
+    """The sentence of a run that was asked for a part of the audit."""
+    run = nodes - counts.get("nodes_not_selected", 0)
+    part = f"only the part selected by {selection} was run ({run} of {nodes} steps)"
+    said = f"The audit is incomplete: {part}, so nothing may be signed off."
+    troubles = [(counts["nodes_failed"], "of them gave no result"), (counts["gates_failed"], "gates failed")]
+    for number, words in troubles:
+        if number:
+            said += f" {number} {words}."
+    return said
 
 
 def _sentence(status: str, counts: dict[str, int], gates: Sequence[GateEntry], findings: Sequence[FindingEntry]) -> str:

@@ -34,6 +34,12 @@ def row_count(run: Gathering) -> int:
     return len(rows.arrays["index"]) if rows else 0
 
 
+def _rows_of(run: Gathering, node: Node) -> int:
+    """How many rows a node explained."""
+    rows = run.artifacts.get(node.inputs["rows"])
+    return len(rows.arrays["index"]) if rows else 0
+
+
 def _asked(run: Gathering, op: str) -> list[Node]:
     """Nodes of an operation that the author asked for, in the order of the spec."""
     position = {step.id: number for number, step in enumerate(run.plan.audit.steps)}
@@ -65,7 +71,7 @@ def _explanation(run: Gathering, node: Node, artifact: Artifact | None) -> Expla
     step = run.plan.audit.step(node.step or "")
     one = run.ended.get(node.id)
     record: Record | None = one.record if one else None
-    names = list(run.plan.audit.features.names)
+    names = list(run.plan.audit.ground(step).features.names)
     values = artifact.arrays["values"] if artifact else np.zeros((0, len(names)))
     magnitude = np.abs(values)
     error = artifact.arrays.get("standard_error") if artifact else None
@@ -96,6 +102,8 @@ def _explanation(run: Gathering, node: Node, artifact: Artifact | None) -> Expla
         mean_signed=values.mean(axis=0).tolist() if len(values) else [0.0] * len(names),
         mean_standard_error=None if error is None else float(error.mean()),
         rows=len(values),
+        ground=step.ground.name.strip("[]") if step.ground else "",
+        layout=dict(step.ground.features.layout) if step.ground and step.ground.patch != run.plan.audit.patch else {},
         cost_planned={k: v for k, v in node.cost.items() if k != "bytes"},
         cost_spent=spent,
         seconds=record.seconds if record else None,
@@ -117,7 +125,7 @@ def _cost_fact(run: Gathering, node: Node, kind: str, rows: int) -> None:
             title=f"Model rows {kind} that {node.step} took",
             value=rows,
             unit="rows",
-            n=row_count(run),
+            n=_rows_of(run, node),
             status="measured",
             source=run.source(node.id),
             evidence=run.evidence(node.id),
@@ -127,7 +135,9 @@ def _cost_fact(run: Gathering, node: Node, kind: str, rows: int) -> None:
 
 def examples(run: Gathering) -> list[Example]:
     """Some rows in full: one of each explained class in turn, in file order."""
-    done = [(node, run.artifacts[node.id]) for node in _asked(run, "attribute") if node.id in run.artifacts]
+    # side by side stands only what explains the same rows on the same features
+    same = [node for node in _asked(run, "attribute") if node.inputs["references"] == "references"]
+    done = [(node, run.artifacts[node.id]) for node in same if node.id in run.artifacts]
     rows = run.artifacts.get("rows")
     if not done or rows is None:
         return []
@@ -189,33 +199,46 @@ def _picture(arrays: Any, index: int) -> list[list[float]] | None:
 
 def _inputs_in_words(run: Gathering, arrays: Any, index: int) -> dict[str, str]:
     audit = run.plan.audit
-    flat = np.concatenate([np.asarray(arrays[k][index]).reshape(-1) for k in arrays if k.startswith("input_")])
+    row = {k.removeprefix("input_"): arrays[k][index : index + 1] for k in arrays if k.startswith("input_")}
     owner = np.concatenate([o.reshape(-1) for o in audit.features.owners.values()])
     words = {}
     for position, name in enumerate(audit.features.names):
-        held = np.flatnonzero(owner == position)
+        held = audit.features.elements(row, position)[0]
         feature = audit.spec.data.features.get(name)
         if len(held) > 1:
-            column = audit.columns[int(held[np.argmax(flat[held])])]
-            words[name] = column.removeprefix(name).lstrip("=_") or column
-        elif feature and feature.categories and 0 <= int(flat[held[0]]) < len(feature.categories):
-            words[name] = feature.categories[int(flat[held[0]])]
+            words[name] = _group_in_words(name, [audit.columns[i] for i in np.flatnonzero(owner == position)], held)
+        elif held.dtype.kind not in "biuf":
+            words[name] = str(held[0])
+        elif not np.isfinite(held[0]):
+            words[name] = "missing" if np.isnan(held[0]) else f"{held[0]:g}"
+        elif feature and feature.categories and int(held[0]) == held[0] and 0 <= held[0] < len(feature.categories):
+            words[name] = feature.categories[int(held[0])]
         else:
-            words[name] = f"{flat[held[0]]:.6g}" + (f" {feature.unit}" if feature and feature.unit else "")
+            words[name] = f"{held[0]:.6g}" + (f" {feature.unit}" if feature and feature.unit else "")
     return words
+
+
+def _group_in_words(name: str, columns: Sequence[str], held: Any) -> str:
+    """What a group of columns says: of one-hot columns the one that is set, of others all that they hold."""
+    short = [column.removeprefix(name).lstrip("=_") or column for column in columns]
+    if held.dtype.kind in "biuf" and np.isin(held, (0, 1)).all() and held.sum() <= 1:
+        return short[int(np.argmax(held))] if held.any() else "none"
+    return ", ".join(f"{column} {value:.6g}" if held.dtype.kind in "biuf" else f"{column} {value}"
+                     for column, value in zip(short, held, strict=True))  # fmt: skip
 
 
 def _summary_facts(run: Gathering, node: Node, name: str, title: str, unit: str, better: Any, summary: Any) -> None:
     reason = run.reason(node.id) or (
         run.artifacts[node.id].document.get("blocked") if node.id in run.artifacts else None
     )
+    worst_first = dict(_AGGREGATE) | ({"min": _AGGREGATE["max"], "max": _AGGREGATE["min"]} if better == "lower" else {})
     for aggregate in ("median", "mean", "min", "max"):
         value = summary.get(aggregate)
         interval = summary.get(f"{aggregate}_interval")
         run.add_fact(
             Fact(
                 id=f"{name}.{aggregate}",
-                title=f"{title}, {_AGGREGATE[aggregate]}",
+                title=f"{title}, {worst_first[aggregate]}",
                 value=value,
                 unit=unit,
                 n=summary.get("n", 0),
@@ -267,6 +290,7 @@ def agreement(run: Gathering) -> list[AgreementEntry]:
                 maximum=summary.get("max"),
                 n=summary.get("n", 0),
                 chance=document.get("chance"),
+                other_rows=document.get("other_rows"),
                 range=document.get("range"),
                 better=better,
                 values=_listed(artifact.arrays["values"]) if artifact and "values" in artifact.arrays else [],

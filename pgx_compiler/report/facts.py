@@ -8,6 +8,7 @@ from pgx_compiler.evidence.canonical import digest, digest_of_file
 from pgx_compiler.evidence.store import Store
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.plan.plan import Plan
+from pgx_compiler.plan.stages import stage_of
 from pgx_compiler.report import conclusions, explained
 from pgx_compiler.report.factsheet import (
     SCHEMA,
@@ -34,6 +35,8 @@ class Occasion:
     ended: str
     host: Mapping[str, Any] = field(default_factory=dict)
     overrides: Sequence[str] = ()
+    selection: str = ""
+    """The part of the audit that was run, as it was asked for; empty: all of it."""
 
 
 def gather(plan: Plan, ended: Mapping[str, Ended], store: Store, occasion: Occasion) -> Factsheet:
@@ -56,7 +59,7 @@ def gather(plan: Plan, ended: Mapping[str, Ended], store: Store, occasion: Occas
     run.findings.extend(explained.disagreements(agreement, faithfulness))
     findings = [_accepted(run, finding, occasion) for finding in run.findings]
     headline = conclusions.headline(gates, run.facts)
-    may = conclusions.may_conclude(run.facts, agreement, faithfulness, expectations, explanations)
+    may = conclusions.may_conclude(run.facts, agreement, faithfulness, expectations, explanations, findings)
     may_not = conclusions.may_not_conclude(
         agreement, findings, gates, expectations, explained.row_count(run), bool(explanations)
     )
@@ -64,7 +67,7 @@ def gather(plan: Plan, ended: Mapping[str, Ended], store: Store, occasion: Occas
         schema=SCHEMA,
         pgx=plan.context.program,
         audit=_audit(run, occasion),
-        verdict=conclusions.verdict(gates, findings, nodes, headline, may, may_not),
+        verdict=conclusions.verdict(gates, findings, nodes, headline, may, may_not, occasion.selection),
         findings=sorted(findings, key=_order_of_findings),
         facts=list(run.facts.values()),
         gates=gates,
@@ -204,7 +207,8 @@ def _nodes(run: Gathering) -> list[NodeEntry]:
                 runtime=node.runtime or "host",
                 key=node.key,
                 content=record.content if record else None,
-                status="done" if record else "failed" if one and one.status == "failed" else "blocked",
+                status="done" if record else _without_result(one),
+                stage=stage_of(node),
                 inputs=sorted(node.inputs.values()),
                 seconds=record.seconds if record else None,
                 cost_planned={k: v for k, v in node.cost.items() if k != "bytes"},
@@ -213,6 +217,12 @@ def _nodes(run: Gathering) -> list[NodeEntry]:
             )
         )
     return entries
+
+
+def _without_result(one: Ended | None) -> Literal["failed", "blocked", "not_selected"]:
+    if one is not None and one.status == "not_selected":
+        return "not_selected"
+    return "failed" if one is not None and one.status == "failed" else "blocked"
 
 
 def _provenance(run: Gathering, nodes: list[NodeEntry], occasion: Occasion) -> Provenance:
@@ -249,4 +259,5 @@ def _provenance(run: Gathering, nodes: list[NodeEntry], occasion: Occasion) -> P
         host=dict(occasion.host),
         nodes=nodes,
         overrides=list(occasion.overrides),
+        selection=occasion.selection,
     )

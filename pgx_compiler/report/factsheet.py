@@ -22,6 +22,8 @@ class Source(Part):
     spec_path: str
     """``explain.perturbation[0]``."""
     line: int | None = None
+    file: str = ""
+    """The file of that line, where it is not the spec itself but one that it extends, or the command line."""
 
 
 class Fact(Part):
@@ -89,7 +91,8 @@ class Verdict(Part):
     status: Literal["passed", "failed", "incomplete"]
     sentence: str
     counts: dict[str, int]
-    """``gates_passed``, ``gates_failed``, ``gates_unknown``, ``errors``, ``warnings``, ``unknown``, ``nodes_failed``."""
+    """``gates_passed``, ``gates_failed``, ``gates_unknown``, ``errors``, ``warnings``, ``unknown``, ``nodes_failed``;
+    ``nodes_not_selected`` where only a part was run."""
     headline: list[str]
     """Ids of the (up to) five facts that matter most; gates first."""
     may_conclude: list[str]
@@ -149,6 +152,10 @@ class Explanation(Part):
     mean_standard_error: Number | None = None
     """Mean over rows and features of the sampling error; None: nothing is drawn at random."""
     rows: int
+    ground: str = ""
+    """Which rows and features it explains, where they are its own: ``sample=8``."""
+    layout: dict[str, Any] = {}
+    """How to draw its features, where they are its own (`FeatureMap.layout`)."""
     cost_planned: dict[str, int]
     """``forward``, ``backward``: model rows."""
     cost_spent: dict[str, int]
@@ -184,6 +191,10 @@ class AgreementEntry(Part):
     maximum: Number | None
     n: int
     chance: Number | None
+    """What two explanations that know nothing would give."""
+    other_rows: Number | None = None
+    """Median of the same comparison when each row's explanation is held against those of other rows: what the two have in
+    common whatever the row."""
     range: tuple[Number, Number] | None
     better: Literal["higher", "lower"]
     values: list[Number | None]
@@ -331,8 +342,10 @@ class NodeEntry(Part):
     runtime: str
     key: str
     content: str | None
-    status: Literal["done", "failed", "blocked"]
+    status: Literal["done", "failed", "blocked", "not_selected"]
     """Whether the result was computed in this run or known before is in ``events.jsonl``: it changes nothing here."""
+    stage: str = ""
+    """The part of the audit that it belongs to: ``precaution``, ``gradient``, ``ground`` (rows and references)."""
     inputs: list[str] = []
     seconds: Number | None = None
     cost_planned: dict[str, int] = {}
@@ -350,6 +363,8 @@ class Provenance(Part):
     host: dict[str, Any]
     nodes: list[NodeEntry]
     overrides: list[str] = []
+    selection: str = ""
+    """The part of the audit that was run, as it was asked for: ``-s kernel_shap``; empty: all of it."""
 
 
 class Factsheet(Part):

@@ -1,6 +1,7 @@
 """All results of one run, loaded once, and how a step's measures become facts."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pgx_compiler.evidence.store import Artifact, Record, Store
@@ -22,6 +23,15 @@ class Ended(Protocol):
     @property
     def reason(self) -> str | None:
         """Why it has none, in a sentence."""
+
+
+@dataclass(frozen=True)
+class NotSelected:
+    """What became of a node that the run was not asked for."""
+
+    status: str = "not_selected"
+    record: Record | None = None
+    reason: str = "not selected for this run"
 
 
 class Gathering:
@@ -46,11 +56,13 @@ class Gathering:
     def source(self, node_id: str) -> Source:
         """Where in the spec a node comes from."""
         node = self.plan.graph[node_id]
-        line = node.line
-        if line is None and node.source:
-            span = self.plan.audit.span(*node.source.split("."))
-            line = span.line if span else None
-        return Source(step=node.step or node.id, spec_path=node.source, line=line)
+        audit = self.plan.audit
+        span = next((step.span for step in audit.steps if step.id == node.step), None)
+        if span is None and node.source:
+            span = audit.span(*node.source.split("."))
+        line = node.line if node.line is not None else span.line if span else None
+        file = audit.document.name_of(span.file) if span and span.file != audit.document.file else ""
+        return Source(step=node.step or node.id, spec_path=node.source, line=line, file=file)
 
     def evidence(self, node_id: str) -> list[str]:
         """The content digest of a node's result."""

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pgx_compiler.report import figures, heat_maps, numbers, search_figures, view
+from pgx_compiler.report import figures, graph_figure, heat_maps, numbers, search_figures, view
 from pgx_compiler.report.factsheet import Factsheet
 from pgx_compiler.report.words import words
 
@@ -57,7 +57,13 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         extensions=["jinja2.ext.do"],
     )
-    environment.globals |= {"fig": figures, "search": search_figures, "heat": heat_maps, "view": view}
+    environment.globals |= {
+        "fig": figures,
+        "graph": graph_figure,
+        "search": search_figures,
+        "heat": heat_maps,
+        "view": view,
+    }
     environment.filters |= {
         "number": numbers.number,
         "signed": numbers.signed,

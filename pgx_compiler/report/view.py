@@ -141,11 +141,11 @@ def _cell(value: Any, numeric: bool) -> Cell:
 
 
 def by_unit(explanations: Sequence[Explanation]) -> list[tuple[str, list[Explanation]]]:
-    """Methods that share a unit and may share an axis."""
-    groups: dict[str, list[Explanation]] = {}
+    """Methods that share a unit and the rows they explain, and so may share an axis."""
+    groups: dict[tuple[str, str], list[Explanation]] = {}
     for one in explanations:
-        groups.setdefault(one.unit, []).append(one)
-    return list(groups.items())
+        groups.setdefault((one.unit, one.ground), []).append(one)
+    return [(unit, group) for (unit, _), group in groups.items()]
 
 
 def feature_order(explanations: Sequence[Explanation]) -> list[int]:
@@ -272,7 +272,7 @@ def explorer(factsheet: Factsheet, told: Mapping[str, str]) -> dict[str, Any] | 
         return None
     ran = [one for one in ordered(factsheet.explanations) if one.status == "done"]
     marked = marks(factsheet.explanations)
-    names = next((one.feature_names for one in ran), [])
+    names = next((one.feature_names for one in ran if not one.layout), [])
     return {
         "layout": {key: factsheet.audit.layout.get(key) for key in ("kind", "rows", "columns")},
         "features": names,

@@ -56,6 +56,7 @@ ENGLISH = {
     "count_warnings": "warnings",
     "count_unknown": "findings undecided",
     "count_nodes_failed": "steps failed",
+    "count_nodes_not_selected": "steps not selected",
     "modality_image": "Images",
     "modality_tabular": "Table",
     "modality_text": "Text",
@@ -67,6 +68,7 @@ ENGLISH = {
     "status_unknown": "undecided",
     "status_done": "done",
     "status_blocked": "not run",
+    "status_not_selected": "not selected",
     "status_error": "error",
     "status_warning": "warning",
     "status_info": "note",
@@ -158,8 +160,11 @@ ENGLISH = {
     "arrays": "Arrays",
     # Agreement
     "agreement_lead": "Two methods that explain the same model should say much the same. A method’s agreement with "
-    "itself under another seed is its noise floor: how much of its disagreement with others is chance of its own.",
+    "itself under another seed is its noise floor: how much of its disagreement with others is chance of its own. “Other "
+    "rows” holds each row’s explanation against those of other rows: what two methods share there is common to all rows, and "
+    "says nothing about this one.",
     "chance": "chance",
+    "other_rows": "other rows",
     "itself": "with itself, other seed",
     "other_seed": "other seed",
     "no_seed": "no randomness",
@@ -233,9 +238,13 @@ ENGLISH = {
     "seed": "Seed",
     "began_ended": "Began – ended",
     "override": "Overridden",
+    "selection": "Run in part",
     "model_files": "Model files",
     "data_files": "Data files",
     "nodes": "Execution",
+    "graph_title": "The execution graph: {nodes} steps in {stages} parts, from model and data on the left to judgements on the right",
+    "graph_caption": "Every step stands right of what it rests on; numbers are model rows, forward + backward. Lines that "
+    "follow from others are left out: whatever reads the rows rests on the predictions, too.",
     "node": "Step",
     "key": "Key",
     "content": "Content",

@@ -6,35 +6,23 @@ Each field says what part it plays: *semantic* fields change the answer, *operat
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
 
+from pgx_compiler.spec.fields import (
+    Name,
+    Number,
+    Path,
+    Scalar,
+    SpecModel,
+    StepName,
+    VariableName,
+    descriptive,
+    operational,
+    semantic,
+    semantic_if_given,
+)
+from pgx_compiler.spec.search import Tuning
 
-def semantic(default: Any = ..., **more: Any) -> Any:
-    """A field that changes the answer."""
-    return Field(default, json_schema_extra={"role": "semantic"}, **more)
-
-
-def operational(default: Any = ..., **more: Any) -> Any:
-    """A field that changes how the answer is computed, not what it is."""
-    return Field(default, json_schema_extra={"role": "operational"}, **more)
-
-
-def descriptive(default: Any = ..., **more: Any) -> Any:
-    """A field for people: it changes neither the answer nor how it is computed."""
-    return Field(default, json_schema_extra={"role": "descriptive"}, **more)
-
-
-class SpecModel(BaseModel):
-    """Base of every part of the spec: unknown keys are errors, values are not coerced, nothing changes later."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, allow_inf_nan=False
-    )
-
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.\-]{0,63}$")]
-Path = Annotated[str, Field(min_length=1, max_length=1024)]
-Number = int | float
 Risk = Literal["minimal", "limited", "high"]
 Audience = Literal["developer", "validator", "regulator", "affected_person", "domain_expert", "business"]
 Question = Literal[
@@ -175,15 +163,34 @@ class Data(SpecModel):
     """What the data cannot say of itself, by feature name."""
 
 
+class When(SpecModel):
+    """What must hold, or the step is left out; ``vars.NAME: VALUE`` asks for the value of a variable. All must hold."""
+
+    model_config = ConfigDict(json_schema_extra={"patternProperties": {"^vars\\.": {"description": "Its value."}}})
+
+    modality: Literal["tabular", "image", "text", "series"] | None = descriptive(None)
+    """The modality of the data."""
+    task: Literal["classification", "regression"] | None = descriptive(None)
+    """What the model does."""
+    has: Literal["keras", "onnx", "test"] | list[Literal["keras", "onnx", "test"]] | None = descriptive(None)
+    """What the audit has: the white box, the black box, test data; one of them or a list."""
+    profile: str | None = descriptive(None)
+    """A profile that `--profile` has chosen."""
+
+
 class Step(SpecModel):
     """One method to run."""
 
     use: str = semantic()
     """Name of a method (``pgx methods``)."""
-    id: Name | None = semantic(None)
+    id: StepName | None = semantic(None)
     """Name of this step (default: the method's name)."""
     with_: dict[str, Any] = semantic({}, alias="with")
     """Parameters of the method."""
+    matrix: dict[str, Annotated[list[Scalar], Field(min_length=1)]] | None = descriptive(None, min_length=1)
+    """Parameters with several values each: one step for every combination, ``kernel_shap[samples=512]``."""
+    when: When | None = descriptive(None)
+    """What must hold, or the step is left out."""
 
 
 class RowSelection(SpecModel):
@@ -214,6 +221,15 @@ class FeatureChoice(SpecModel):
     """Side of a patch, in pixels."""
 
 
+class ExplainStep(Step):
+    """One method that explains rows."""
+
+    rows: RowSelection | None = semantic_if_given(None)
+    """The rows that this step explains, instead of `explain.rows`."""
+    features: FeatureChoice | None = semantic_if_given(None)
+    """What one interpretable feature is for this step, instead of `explain.features`."""
+
+
 class Fill(SpecModel):
     """What a removed feature is replaced by; both directions start from it."""
 
@@ -240,9 +256,9 @@ class Explain(SpecModel):
     """What one interpretable feature is."""
     fill: Fill | None = semantic(None)
     """What a removed feature is replaced by (default: background rows for tables, the mean image for images)."""
-    perturbation: list[Step] = semantic([])
+    perturbation: list[ExplainStep] = semantic([])
     """Black-box methods."""
-    gradient: list[Step] = semantic([])
+    gradient: list[ExplainStep] = semantic([])
     """White-box methods."""
 
 
@@ -267,93 +283,6 @@ class Gate(SpecModel):
     """``lower``/``upper``: that end of the 95 % interval must hold, not just the value."""
     id: Name | None = semantic(None)
     """Name of the gate (default: derived from the fact)."""
-
-
-Scalar = int | float | str | bool | None
-
-
-class Dimension(SpecModel):
-    """One searched setting: exactly one of the distributions, in natural units."""
-
-    uniform: list[Number] | None = semantic(None, min_length=2, max_length=2)
-    """Evenly between two values: ``[low, high]``."""
-    loguniform: list[Number] | None = semantic(None, min_length=2, max_length=2)
-    """Evenly in the logarithm: ``[low, high]``, both above 0, in natural units."""
-    quniform: list[Number] | None = semantic(None, min_length=3, max_length=3)
-    """Evenly on a grid: ``[low, high, step]``."""
-    choice: list[Scalar] | None = semantic(None, min_length=1)
-    """One of these."""
-
-
-class TuningBound(SpecModel):
-    """A bound on a metric of a candidate's explanation."""
-
-    min: Number | None = semantic(None)
-    """Must be at least."""
-    max: Number | None = semantic(None)
-    """Must be at most."""
-
-
-class TuningExplain(SpecModel):
-    """How each candidate is explained, and what its explanation must show."""
-
-    rows: int = semantic(16, ge=2)
-    """How many of the explained rows each candidate is explained on."""
-    methods: list[str] = semantic(["integrated_gradients"], min_length=1)
-    """Attribution methods run on every candidate. With one method the candidate is compared with the audited model
-    by that method; with several, the methods are compared with one another on the candidate."""
-    require: dict[str, TuningBound] = semantic({})
-    """Constraints, by metric: ``agreement.rank_correlation: {min: 0.4}``."""
-
-
-class Narrowing(SpecModel):
-    """A cut of the search space that happens only if a finding was made."""
-
-    finding: str = semantic()
-    """Finding code: ``small_sample``."""
-    space: dict[str, Dimension] = semantic()
-    """The dimensions as they should be then."""
-    reason: str = descriptive()
-    """Why; printed in the factsheet."""
-
-
-class Objective(SpecModel):
-    """What the search improves."""
-
-    minimize: Literal["validation.loss"] | None = semantic(None)
-    """A metric to make small."""
-    maximize: Literal["validation.accuracy"] | None = semantic(None)
-    """A metric to make large."""
-
-
-class Fit(SpecModel):
-    """How every candidate is trained, where the space does not say."""
-
-    epochs: int = semantic(5, ge=1, le=1000)
-    """Passes over the training rows."""
-    batch_size: int = semantic(32, ge=1)
-    """Rows a step."""
-    validation: float = semantic(0.2, gt=0, lt=0.9)
-    """Share of the training rows held out to judge candidates."""
-
-
-class Tuning(SpecModel):
-    """A search over what the Keras file itself declares."""
-
-    search: Literal["hyperopt.tpe", "hyperopt.rand", "hyperopt.anneal"] = semantic("hyperopt.tpe")
-    """The search algorithm."""
-    trials: int = semantic(20, ge=1, le=2000)
-    """Candidates tried, the audited settings included as the first."""
-    space: dict[str, Dimension] = semantic(min_length=1)
-    """Searched settings by address: ``layers.dense.units``, ``optimizer.learning_rate``, ``fit.batch_size``."""
-    fit: Fit = semantic(Fit())
-    """How candidates are trained."""
-    objective: Objective = semantic(Objective(minimize="validation.loss"))
-    """What the search improves."""
-    explain: TuningExplain = semantic(TuningExplain())
-    """How candidates are explained."""
-    narrow: list[Narrowing] = semantic([])
-    """Cuts of the space that a finding triggers."""
 
 
 class Accepted(SpecModel):
@@ -413,6 +342,13 @@ class AuditSpec(SpecModel):
     """Findings that somebody has answered for."""
     factsheet: FactsheetSpec = operational(FactsheetSpec())
     """What is handed over."""
+    extends: Path | Annotated[list[Path], Field(max_length=32)] | None = descriptive(None)
+    """Files below the spec's folder that this one starts from, a later one over an earlier one and this one over all:
+    mappings merge, lists and single values replace."""
+    vars: dict[VariableName, Any] = descriptive({})
+    """Values of your own that others refer to by ``${vars.NAME}``."""
+    profiles: dict[Name, dict[str, Any]] = descriptive({})
+    """Parts of a spec that ``--profile NAME`` lays over it."""
 
 
 STEP_PATHS: tuple[tuple[str, ...], ...] = (

@@ -2,11 +2,12 @@
 
 It reads the parser's *events*, which cost no recursion, and never lets PyYAML compose or construct: its constructors
 follow YAML 1.1, keep the last of duplicate keys, and explode on merge keys. Limits: 1 MiB, depth 32, 50,000 nodes
-after aliases, 100 aliases; anchors only below top-level ``x-`` keys; no merge keys; no tags but the core ones.
+after aliases, 100 aliases; anchors only below top-level ``x-`` keys; merge keys of aliased mappings alone; no tags
+but the core ones.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,73 +15,25 @@ import yaml
 
 from pgx_compiler.diagnostics.diagnostic import Code, Diagnostic, Diagnostics, Span
 from pgx_compiler.diagnostics.nearest import shortened
-from pgx_compiler.spec.scalars import AmbiguousScalarError, UnusableNumberError, resolve
-
-LARGEST_FILE = 2**20
-DEEPEST = 32
-MOST_NODES = 50_000
-MOST_ALIASES = 100
-MOST_MISTAKES = 100
-
-TOO_LARGE = Code(
-    1002,
-    "too-large",
-    "A spec holds at most 1 MiB of text, 32 levels of nesting, 50,000 values (aliases counted as often as they are"
-    " used) and 100 aliases. These limits keep a hostile file from hanging the compiler; no honest audit comes near.",
+from pgx_compiler.spec.refusals import (
+    AMBIGUOUS,
+    BAD_ALIAS,
+    BAD_KEY,
+    BAD_NUMBER,
+    BAD_TAG,
+    DEEPEST,
+    DUPLICATE_KEY,
+    FORBIDDEN_CHARACTER,
+    LARGEST_FILE,
+    MOST_ALIASES,
+    MOST_MISTAKES,
+    MOST_NODES,
+    ROOT,
+    SYNTAX,
+    TOO_LARGE,
+    plain_problem,
 )
-FORBIDDEN_CHARACTER = Code(
-    1004,
-    "forbidden-character",
-    "Control characters, direction overrides and half characters make a text look different from what it says."
-    " They are refused, also when written as an escape in quotes. Delete the character.",
-)
-SYNTAX = Code(
-    1005,
-    "yaml-syntax",
-    "The text is not YAML. The place named is where the reader gave up; the mistake is there or just above."
-    " Common causes: a tab used for indentation, a missing colon, quotes or brackets left open, `key:value` without"
-    " a space, or the markers of an unresolved merge conflict.",
-)
-ROOT = Code(
-    1006,
-    "not-one-mapping",
-    "A spec is one YAML document whose top level is a mapping: `apiVersion: pgx/v1` and so on. Empty files, lists,"
-    " single values and a second document after `---` are refused.",
-)
-DUPLICATE_KEY = Code(
-    1007,
-    "duplicate-key",
-    "The same key stands twice in one mapping. Many readers silently keep the last; here it is an error, because an"
-    " audit must not depend on which one counts. Delete one of the two.",
-)
-AMBIGUOUS = Code(
-    1008,
-    "ambiguous-scalar",
-    "Readers of YAML differ about this text: `017` is 15 or 17, `1_000` is 1000 or text, `1:30` is 90 or text. Write"
-    " the number plainly, or put quotes around text.",
-)
-BAD_NUMBER = Code(
-    1009,
-    "unusable-number",
-    "Numbers must be finite, and integers at most 2^53 in size, so that every reader sees the same number.",
-)
-BAD_TAG = Code(
-    1010,
-    "forbidden-tag",
-    "Tags (`!something`) ask a reader to build an object. Only the plain ones of YAML are allowed (`!!str`, `!!int`,"
-    " `!!float`, `!!bool`, `!!null`, `!!map`, `!!seq`), and only where the text is of that kind. Delete the tag.",
-)
-BAD_KEY = Code(
-    1011,
-    "unusable-key",
-    "A key is a plain or quoted word. Lists, mappings, aliases and nothing at all cannot be keys.",
-)
-BAD_ALIAS = Code(
-    1012,
-    "forbidden-alias",
-    "Anchors (`&name`) may stand only below a top-level key that starts with `x-`, before the alias (`*name`) that"
-    " uses them. Merge keys (`<<`) are not supported: write the keys out, or alias the whole value.",
-)
+from pgx_compiler.spec.scalars import CORE, SCALAR_TAGS, AmbiguousScalarError, UnusableNumberError, resolve
 
 Path_ = tuple[str | int, ...]
 
@@ -107,6 +60,9 @@ class _Node:
     height: int = 1
     anchor: str | None = None
     kind: str = "single value"
+    alias: bool = False
+    merged: list["_Node"] = field(default_factory=list)
+    """Of a mapping: those whose keys it takes over, the first winning."""
 
 
 class _StopReadingError(Exception):
@@ -119,6 +75,8 @@ class Reader:
 
     text: str
     file: str
+    any_value: bool = False
+    """The text may hold any value, not just a mapping."""
     diagnostics: Diagnostics = field(default_factory=Diagnostics)
     keys: dict[Path_, Span] = field(default_factory=dict)
     values: dict[Path_, Span] = field(default_factory=dict)
@@ -139,6 +97,8 @@ class Reader:
             return None
 
     def _plain(self, root: "_Node | None") -> Any:
+        if self.any_value:
+            return None if root is None else self._build(root, ())
         if root is None or root.kind != "mapping":
             what = "empty" if root is None or (root.kind == "single value" and root.value is None) else f"a {root.kind}"
             span = Span(self.file, 1, 1, 1, 1) if root is None else self._span(root.start, root.end)
@@ -184,7 +144,7 @@ class Reader:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
         conflict = re.search(r"^(<{7}|={7}|>{7})( |$)", self.text, re.MULTILINE)
-        problem, advice = _plain_problem(error.problem or "", error.context or "", self._character(line, column))
+        problem, advice = plain_problem(error.problem or "", error.context or "", self._character(line, column))
         if conflict:
             line, column = self.text.count("\n", 0, conflict.start()) + 1, 1
             problem, advice = "the text holds the markers of a merge conflict", "resolve the conflict first"
@@ -249,10 +209,10 @@ class Reader:
             known = ", ".join(f"`{name}`" for name in sorted(self.anchors)[:10])
             advice = f"anchors so far: {known}" if known else "define it before, below an `x-` key"
             self._say(BAD_ALIAS, message, span, advice)
-            return _Node(event.start_mark, event.end_mark)
+            return _Node(event.start_mark, event.end_mark, kind="nothing")
         self._count(named.size, len(self.stack) + named.height, event)
         marks = (event.start_mark, event.end_mark)
-        return _Node(*marks, named.value, named.keys, named.children, named.size, named.height, None, named.kind)
+        return _Node(*marks, named.value, named.keys, named.children, named.size, named.height, None, named.kind, True)
 
     def _anchor(self, node: _Node) -> None:
         """Remember a finished node by its anchor, where an anchor may stand."""
@@ -282,12 +242,15 @@ class Reader:
         """A key of the innermost mapping: always text, whatever the scalar looks like."""
         marks = (event.start_mark, event.end_mark)
         plain = not event.style  # None from the Python parser, empty from libyaml
-        if event.anchor is not None or event.tag not in (None, "!", _CORE + "str"):
+        if event.anchor is not None or event.tag not in (None, "!", CORE + "str"):
             self._say(BAD_KEY, "a key cannot carry an anchor or a tag", self._span(*marks), "write the bare word")
         if plain and event.value == "<<":
-            advice = "write the keys out, or alias the whole value: `with: *shared`"
-            self._say(BAD_ALIAS, "merge keys (`<<`) are not supported", self._span(*marks), advice)
-        elif event.value == "":
+            if self.stack[-1].merged:
+                advice = "list the aliases in one: `<<: [*first, *second]`"
+                self._say(BAD_ALIAS, "the merge key (`<<`) stands twice in this mapping", self._span(*marks), advice)
+            self.waiting[-1] = (_MERGE, *marks)
+            return
+        if event.value == "":
             self._say(BAD_KEY, "a key is missing before the colon", self._span(*marks), "write the key")
         else:
             self._check_value_characters(event)
@@ -302,7 +265,7 @@ class Reader:
             raise _StopReadingError
         mapping = isinstance(event, yaml.MappingStartEvent)
         kind = "mapping" if mapping else "list"
-        if event.tag not in (None, "!", _CORE + ("map" if mapping else "seq")):
+        if event.tag not in (None, "!", CORE + ("map" if mapping else "seq")):
             self._forbid_tag(event)
         keys: list[tuple[str, Any, Any]] | None = [] if mapping else None
         node = _Node(event.start_mark, event.end_mark, None, keys, [], anchor=event.anchor, kind=kind)
@@ -313,6 +276,7 @@ class Reader:
         node = self.stack.pop()
         self.waiting.pop()
         node.end = event.end_mark
+        _take_over(node)
         self._anchor(node)
         self._place(node)
         return node
@@ -327,13 +291,30 @@ class Reader:
             if key is None:  # an alias where a key should be
                 self._say(BAD_KEY, "a key cannot be an alias", self._span(node.start, node.end), "write the word out")
                 raise _StopReadingError
+            self.waiting[-1] = None
+            if key[0] == _MERGE:
+                self._merge(parent, node)
+                return
             assert parent.keys is not None
             parent.keys.append(key)
-            self.waiting[-1] = None
         assert parent.children is not None
         parent.children.append(node)
         parent.size += node.size
         parent.height = max(parent.height, node.height + 1)
+
+    def _merge(self, parent: _Node, node: _Node) -> None:
+        """Note the mappings that a merge key names; anything else is complained about."""
+        many = node.kind == "list" and not node.alias
+        for one in (node.children or []) if many else [node]:
+            if one.alias and one.kind == "mapping":
+                parent.merged.append(one)
+                parent.size += one.size
+                parent.height = max(parent.height, one.height)
+            elif one.kind != "nothing":  # an alias of nothing has been complained about
+                what = f"a {one.kind}" if one.kind != "mapping" else "a mapping written out"
+                message = f"a merge key (`<<`) takes the alias of a mapping, not {what}"
+                advice = "write `<<: *name`, where `&name` marks a mapping below an `x-` key"
+                self._say(BAD_ALIAS, message, self._span(one.start, one.end), advice)
 
     def _check_value_characters(self, event: Any) -> None:
         found = _FORBIDDEN_VALUE.search(event.value)
@@ -344,12 +325,12 @@ class Reader:
 
     def _forbid_tag(self, event: Any) -> None:
         span = self._span(event.start_mark, event.end_mark)
-        tag = str(event.tag).replace(_CORE, "!!")
+        tag = str(event.tag).replace(CORE, "!!")
         self._say(BAD_TAG, f"the tag `{shortened(tag)}` is not allowed here", span, "delete the tag")
 
     def _scalar_value(self, event: Any) -> Any:
         self._check_value_characters(event)
-        kind = None if event.tag is None else _SCALAR_TAGS.get(event.tag)
+        kind = None if event.tag is None else SCALAR_TAGS.get(event.tag)
         if event.tag is not None and kind is None:
             self._forbid_tag(event)
             return None
@@ -396,31 +377,18 @@ class Reader:
         return data
 
 
-_CORE = "tag:yaml.org,2002:"
-_SCALAR_TAGS: Mapping[str, tuple[type, ...]] = {
-    "!": (str,),
-    _CORE + "str": (str,),
-    _CORE + "int": (int,),
-    _CORE + "float": (float, int),
-    _CORE + "bool": (bool,),
-    _CORE + "null": (type(None),),
-}
+def _take_over(node: _Node) -> None:
+    """Give a mapping the keys of those it merges, unless it has its own; each keeps its place in the anchor's text."""
+    if node.keys is None or node.children is None:
+        return
+    known = {key for key, _, _ in node.keys}
+    for other in node.merged:
+        for entry, child in zip(other.keys or [], other.children or [], strict=True):
+            if entry[0] not in known:
+                known.add(entry[0])
+                node.keys.append(entry)
+                node.children.append(child)
 
 
-def _plain_problem(problem: str, context: str, at: str) -> tuple[str, str]:
-    """A parser's complaint in plain words, and what to do."""
-    if "'\\t'" in problem or ("cannot start any token" in problem and at == "\t"):
-        return "a tab cannot indent", "indent with spaces"
-    if "mapping values are not allowed" in problem:
-        advice = "put text that holds `: ` in quotes, mend the indentation, or write a space after the colon above"
-        return "a colon where no key can stand", advice
-    if "could not find expected ':'" in problem:
-        return "a key without its colon", "write `key: value`, with a space after the colon"
-    if "expected <block end>" in problem or "did not find expected key" in problem:
-        return "a line that does not fit the lines above", "align keys of one mapping, items of one list"
-    if "expected ',' or" in problem:
-        return "a bracket or brace that is not closed, or a comma that is missing", "close it, or add the comma"
-    if "end of stream" in problem:
-        return "the text ends inside quotes or brackets", "close them"
-    said = f"{context}, {problem}" if context else problem
-    return shortened(said, 120) or "cannot be read", "mend the text here or just above"
+_MERGE = "\0<<"
+"""Stands for the merge key: no key of a document holds this character."""

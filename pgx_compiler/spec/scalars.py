@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections.abc import Mapping
 
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _BOOLEANS = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
@@ -16,6 +17,17 @@ _SEXAGESIMAL = re.compile(r"[-+]?[0-9]+(:[0-5]?[0-9])+(\.[0-9]*)?\Z")
 _BINARY = re.compile(r"[-+]?0b[01]+\Z")
 
 LARGEST_INTEGER = 2**53
+
+CORE = "tag:yaml.org,2002:"
+SCALAR_TAGS: Mapping[str, tuple[type, ...]] = {
+    "!": (str,),
+    CORE + "str": (str,),
+    CORE + "int": (int,),
+    CORE + "float": (float, int),
+    CORE + "bool": (bool,),
+    CORE + "null": (type(None),),
+}
+"""Tag of a scalar to the kinds of value that it may stand before."""
 
 
 class AmbiguousScalarError(ValueError):

@@ -3,16 +3,21 @@
 import errno
 import os
 import stat
+import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pgx_compiler.diagnostics.diagnostic import AuthorError, Code, Diagnostic, Diagnostics, Span
 from pgx_compiler.diagnostics.nearest import shortened
-from pgx_compiler.spec.reader import LARGEST_FILE, TOO_LARGE, Path_, Reader
+from pgx_compiler.spec.reader import Path_, Reader
+from pgx_compiler.spec.refusals import LARGEST_FILE, TOO_LARGE
 
-__all__ = ["Document", "Path_", "load", "read_source"]
+__all__ = ["Composition", "Document", "LeftOut", "Path_", "load", "load_value", "read_source", "read_standard_input"]
+
+STDIN = "<stdin>"
+"""What standard input is called in messages."""
 
 UNREADABLE = Code(
     1001,
@@ -28,6 +33,34 @@ NOT_TEXT = Code(
 
 
 @dataclass(frozen=True)
+class Composition:
+    """What a document was put together from: more than one text where it extends others or is overridden."""
+
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """Every file and every piece of the command line, by the name that spans give it, to its text."""
+    composed: bool = False
+    """The document is not what its file says, word for word."""
+    overrides: tuple[str, ...] = ()
+    """What the command line changed: ``--set explain.rows.sample=8``."""
+    left_out: tuple["LeftOut", ...] = ()
+    """Steps whose `when` does not hold."""
+    refused: tuple[Path_, ...] = ()
+    """Values that composing complained about; they are None in the data."""
+    incomplete: bool = False
+    """A file that it extends could not be read: what is missing may stand there."""
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A step that the audit does without, because its `when` does not hold."""
+
+    step: str
+    because: str
+    """The condition that does not hold: ``has: keras``."""
+    span: Span | None
+
+
+@dataclass(frozen=True)
 class Document:
     """A spec as plain data, and where each part of it stands."""
 
@@ -40,6 +73,12 @@ class Document:
     values: Mapping[Path_, Span]
     """Path to the span of its value; an alias has its own span, what is below it that of the anchor's text."""
     diagnostics: Diagnostics
+    composition: "Composition" = field(default_factory=lambda: Composition())
+    """What it was put together from."""
+
+    def name_of(self, file: str) -> str:
+        """A file that the spec is made of as the spec's own folder knows it: where that folder lies is nobody's business."""
+        return file.removeprefix(f"{Path(self.file).parent}/")
 
     def value_span(self, path: Path_) -> Span | None:
         """Span of a value; where the document does not hold it, that of the nearest parent's key."""
@@ -130,4 +169,20 @@ def load(text: str, file: str) -> Document:
     """Read the text of a spec into plain data with spans; everything wrong with it is in the diagnostics."""
     reader = Reader(text, file)
     data = reader.read()
+    composition = Composition({file: text})
+    return Document(file, text, data, reader.keys, reader.values, reader.diagnostics, composition)
+
+
+def load_value(text: str, file: str) -> Document:
+    """Read the text of a single value, which need not be a mapping, as `load` reads a whole spec."""
+    reader = Reader(text, file, any_value=True)
+    data = reader.read()
     return Document(file, text, data, reader.keys, reader.values, reader.diagnostics)
+
+
+def read_standard_input() -> str:
+    """Read the text of a spec from standard input. Raises `AuthorError` as `read_source` does."""
+    content = sys.stdin.buffer.read(LARGEST_FILE + 1)
+    if len(content) > LARGEST_FILE:
+        raise _refusal(TOO_LARGE, "the spec holds more than 1 MiB", STDIN)
+    return _decoded(content, STDIN)

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -13,6 +14,7 @@ from pydantic.fields import FieldInfo
 
 from pgx_compiler.diagnostics.diagnostic import Code, Diagnostic
 from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
+from pgx_compiler.documented import description
 from pgx_compiler.spec.source import Document, Path_
 
 UNKNOWN_KEY = Code(
@@ -197,8 +199,17 @@ def _unknown_word(place: _Place, words: list[Any], document: Document) -> Diagno
     if not isinstance(place.value, str):
         message = f"`{place.key}` takes a word, but this is {_described(place.value)}"
     label = f"did you mean `{near}`?" if near else ""
-    span = document.value_span(place.path)
-    return Diagnostic(UNKNOWN_WORD, message, span, f"one of: {quoted(words)}", label=label, path=place.path)
+    span, help_ = document.value_span(place.path), f"one of: {quoted(words)}"
+    if place.path == ("apiVersion",) and _is_older(place.value, words):
+        message, label = f"`{place.value}` is an older version of the language", f"this program reads {quoted(words)}"
+        help_ = f"`pgx upgrade {document.file} --write` rewrites the file; comments and formatting stay"
+    return Diagnostic(UNKNOWN_WORD, message, span, help_, label=label, path=place.path)
+
+
+def _is_older(version: Any, known: list[Any]) -> bool:
+    """Whether a version of the language comes before those that are known: then `pgx upgrade` may help."""
+    number, *numbers = (re.fullmatch(r"pgx/v(\d{1,4})", str(one)) for one in (version, *known))
+    return number is not None and all(one is not None and int(number[1]) < int(one[1]) for one in numbers)
 
 
 def _own_words(place: _Place, message: str) -> str:
@@ -207,7 +218,9 @@ def _own_words(place: _Place, message: str) -> str:
 
 
 def _help(place: _Place) -> str:
-    described = place.field.description if place.field else None
+    fields = place.owner.model_fields if place.owner else {}
+    name = next((name for name, field in fields.items() if field is place.field), None)
+    described = description(place.owner, name) if place.owner and name else None
     key = place.key.split("[")[0]
     return f"{key}: {' '.join(described.split()).replace('``', '`')}" if described else f"see `pgx schema` for `{key}`"
 

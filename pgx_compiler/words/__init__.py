@@ -7,6 +7,7 @@ Each exports ``HELP`` (one line), ``FORMATS`` (what ``--format`` offers, the def
 import argparse
 import importlib
 import json
+import os
 import pkgutil
 import sys
 from collections.abc import Mapping
@@ -55,11 +56,29 @@ def answer_json(value: Any) -> None:
     answer(json.dumps(plain(value), indent=2, ensure_ascii=False))
 
 
-def show_diagnostics(diagnostics: Any, sources: Mapping[str, str], format: str) -> None:
-    """Diagnostics in the format asked for: JSON on stdout, text on stderr."""
-    from pgx_compiler.diagnostics.render import render_json, render_text
+def show_diagnostics(diagnostics: Any, sources: Mapping[str, str], format: str, *subjects: str) -> None:
+    """Diagnostics in the format asked for: what people read goes to stderr, what programs read to stdout.
 
-    if format == "json":
-        answer(render_json(diagnostics))
-    else:
-        say(render_text(diagnostics, sources, sys.stderr.isatty()))
+    Args:
+        diagnostics: what was found.
+        sources: file name to its text.
+        format: one of `diagnostics.formats`; a format that is none of these (another output of a word) shows text.
+        subjects: the files that were asked about.
+    """
+    from pgx_compiler.diagnostics.formats import format_called
+
+    chosen = format_called(format)
+    people = chosen.STREAM == "stderr"
+    text = chosen.render(diagnostics, sources, subjects, _terminal() if people else None).rstrip("\n")
+    if text:
+        (say if people else answer)(text)
+
+
+def _terminal() -> Any:
+    """The terminal on which people read stderr, or None where it goes elsewhere."""
+    from pgx_compiler.diagnostics.render import Terminal
+
+    if not sys.stderr.isatty():
+        return None
+    painted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"  # https://no-color.org
+    return Terminal(painted, os.get_terminal_size(sys.stderr.fileno()).columns or None)

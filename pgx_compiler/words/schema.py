@@ -2,7 +2,7 @@
 
 import argparse
 
-from pgx_compiler.words import PASSED, answer_json
+from pgx_compiler.words import PASSED, answer
 
 HELP = "print a JSON Schema: of the audit language, or of factsheet.json"
 FORMATS = ("text", "json")
@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Do it; returns the exit status."""
-    from pgx_compiler.schema import schema_of
+    from pgx_compiler.schema import schema_text
 
-    answer_json(schema_of(options.of))
+    answer(schema_text(options.of).rstrip("\n"))
     return PASSED

@@ -1,8 +1,8 @@
-"""One file a data format, found by file name; each exports SUFFIXES, inspect and read."""
+"""One file a data format, found by file name; each exports SUFFIXES, inspect and read, and may export read_column."""
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -76,10 +76,26 @@ def inspect(path: Path) -> DatasetFacts:
     return facts
 
 
-def read(path: Path) -> RawData:
-    """Read a whole data file. Raises `DataFileError`."""
-    data: RawData = _format_of(path).read(path)
+def read(path: Path, text: Collection[str] = ()) -> RawData:
+    """Read a whole data file. Raises `DataFileError`.
+
+    Args:
+        path: the file.
+        text: columns whose cells are wanted as they are written, where the format writes numbers as text: a post code
+            ``01067`` is not the number 1067, nor is ``10`` the text ``10.0``.
+    """
+    module = _format_of(path)
+    data: RawData = module.read(path, text) if getattr(module, "WRITES_TEXT", False) else module.read(path)
     return data
+
+
+def read_column(path: Path, name: str) -> NDArray[Any]:
+    """Read one named array or column, ``(rows, ...)``, as `read` gives it. Raises `DataFileError` and `KeyError`."""
+    module = _format_of(path)
+    if not hasattr(module, "read_column"):  # a format that cannot read less than everything
+        return read(path).arrays[name]
+    column: NDArray[Any] = module.read_column(path, name)
+    return column
 
 
 def _format_of(path: Path) -> Any:

@@ -7,6 +7,7 @@ written (whole numbers above 2**53) and codes with leading zeros make a text col
 import csv
 import io
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from numpy.typing import NDArray
 from runtimes.datasets import ColumnFacts, DataFileError, DatasetFacts, RawData
 
 SUFFIXES = (".csv",)
+WRITES_TEXT = True
+"""Numbers are written as text here, so `read` takes the columns that are to stay as they are written."""
 LIMIT_BYTES = 2**30
 LIMIT_COLUMNS = 20_000
 
@@ -41,8 +44,11 @@ def inspect(path: Path) -> DatasetFacts:
     )
 
 
-def read(path: Path) -> RawData:
-    """Read a table: float64 columns with NaN where empty, object columns with None. Raises `DataFileError`."""
+def read(path: Path, text: Collection[str] = ()) -> RawData:
+    """Read a table: float64 columns with NaN where empty, object columns with None. Raises `DataFileError`.
+
+    Columns named in ``text`` stay text, whatever they hold.
+    """
     header, rows = _table(path)
     arrays = {}
     row_ids = None
@@ -51,8 +57,17 @@ def read(path: Path) -> RawData:
         if name == "row_ids":
             row_ids = np.asarray(cells, np.str_)
         else:
-            arrays[name] = _column(cells)
+            arrays[name] = _words(cells) if name in text else _column(cells)
     return RawData(arrays=arrays, row_ids=row_ids)
+
+
+def read_column(path: Path, name: str) -> NDArray[Any]:
+    """Read one column of a table. Raises `DataFileError`, and `KeyError` where the table has none of that name."""
+    header, rows = _table(path)
+    if name not in header:
+        raise KeyError(name)
+    place = header.index(name)
+    return _column([row[place] for row in rows])
 
 
 def _table(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -134,9 +149,14 @@ def _check_header(path: Path, header: list[str]) -> None:
 def _column(cells: list[str]) -> NDArray[Any]:
     stripped = [cell.strip() for cell in cells]
     filled = [cell for cell in stripped if cell]
-    numbers = [cell for cell in filled if cell.lower() not in _NOT_FINITE]
+    # most columns hold few different cells; each is looked at once
+    numbers = {cell for cell in filled if cell.lower() not in _NOT_FINITE}
     if (numbers or not filled) and all(_is_exact_number(cell) for cell in numbers):
         return np.array([float(cell) if cell else np.nan for cell in stripped], np.float64)
+    return _words(cells)
+
+
+def _words(cells: list[str]) -> NDArray[Any]:
     column = np.empty(len(cells), object)
     column[:] = [cell if cell.strip() else None for cell in cells]
     return column

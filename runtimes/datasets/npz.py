@@ -1,6 +1,8 @@
 """NumPy archives: arrays with rows on axis 0, nothing pickled, nothing inflated beyond what it declares."""
 
+import tokenize
 import zipfile
+import zlib
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -29,6 +31,13 @@ class Header:
     dtype: np.dtype[Any]
 
 
+_DAMAGED = (
+    *(ArithmeticError, EOFError, LookupError, MemoryError, OSError, RuntimeError, SyntaxError, TypeError, ValueError),
+    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
+"""What NumPy and zipfile raise of an array that is not what its header says, or of a header that is no Python literal."""
+
+
 def inspect(path: Path) -> DatasetFacts:
     """Read the headers of an archive, without its arrays. Raises `DataFileError`."""
     with _opened(path) as archive:
@@ -54,6 +63,13 @@ def read(path: Path) -> RawData:
         arrays = {header.name: _array(path, archive, header) for header in headers if header.name != "feature_names"}
     row_ids = arrays.pop("row_ids", None)
     return RawData(arrays=arrays, row_ids=row_ids, feature_names=names)
+
+
+def read_column(path: Path, name: str) -> NDArray[Any]:
+    """Read one array of an archive, leaving the others compressed. Raises `DataFileError`, and `KeyError`."""
+    with _opened(path) as archive:
+        found = {header.name: header for header in _headers(path, archive)}
+        return _array(path, archive, found[name])
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
@@ -104,7 +120,7 @@ def _header(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Hea
     try:
         with archive.open(entry) as member:
             shape, dtype = _read_header(member)
-    except (ValueError, EOFError, OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise DataFileError(f"`{path.name}`: the array `{name}` is damaged: {error}", _AGAIN) from error
     if dtype.hasobject or dtype.kind in _KINDS:
         raise DataFileError(
@@ -160,7 +176,7 @@ def _array(path: Path, archive: zipfile.ZipFile, header: Header) -> NDArray[Any]
         with archive.open(f"{header.name}.npy") as member:
             array: NDArray[Any] = np.lib.format.read_array(member, allow_pickle=False)
         return np.char.decode(array, "utf-8") if array.dtype.kind == "S" else array
-    except (ValueError, EOFError, OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+    except _DAMAGED as error:
         raise DataFileError(f"`{path.name}`: the array `{header.name}` is damaged: {error}", _AGAIN) from error
 
 

@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,22 +92,21 @@ class ProcessEngine:
 
     def _perform(self, lane: str, job: _Job) -> Mapping[str, Any]:
         worker = self._worker(lane)
-        assert worker.stdin is not None
-        assert worker.stdout is not None
         try:
-            worker.stdin.write(json.dumps({"function": job.function, "payload": job.payload}) + "\n")
-            worker.stdin.flush()
-            for line in worker.stdout:
-                said = json.loads(line)
-                if "progress" in said:
-                    job.progress(*said["progress"])
-                elif "failed" in said:
-                    raise WorkFailed(said["failed"], said["message"], said["details"])
-                else:
-                    result: Mapping[str, Any] = said["done"]
-                    return result
+            return _converse(worker, job)
         except (BrokenPipeError, ValueError):
-            pass
+            # It hung up, or was cut off in the middle of a line; where it only spoke nonsense, it must not go on.
+            if not _gone_soon(worker):
+                worker.kill()
+        except WorkFailed:
+            raise
+        except BaseException:
+            # Its answer to this job is still to come, and the next job of the lane would take it for its own.
+            self._workers.pop(lane, None)
+            worker.kill()
+            worker.wait()
+            _close_streams(worker)
+            raise
         status = worker.wait()
         self._workers.pop(lane, None)
         _close_streams(worker)
@@ -134,6 +133,38 @@ class ProcessEngine:
                 log.close()
         self._workers[lane] = worker
         return worker
+
+
+def _converse(worker: subprocess.Popen[str], job: _Job) -> Mapping[str, Any]:
+    """Hand a job to its worker and listen until it answers. Raises `WorkFailed`, and ValueError where it stops."""
+    assert worker.stdin is not None
+    assert worker.stdout is not None
+    worker.stdin.write(json.dumps({"function": job.function, "payload": job.payload}) + "\n")
+    worker.stdin.flush()
+    for line in worker.stdout:
+        said = json.loads(line)
+        if "progress" in said:
+            _tell(job, said["progress"])
+        elif "failed" in said:
+            raise WorkFailed(said["failed"], said["message"], said["details"])
+        else:
+            result: Mapping[str, Any] = said["done"]
+            return result
+    raise ValueError("it ended without an answer")
+
+
+def _tell(job: _Job, done: Sequence[int]) -> None:
+    """Pass progress on. Whoever watches may fail (a full disk, a closed terminal) without failing the work."""
+    with contextlib.suppress(Exception):
+        job.progress(*done)
+
+
+def _gone_soon(worker: subprocess.Popen[str]) -> bool:
+    try:
+        worker.wait(2)
+    except subprocess.TimeoutExpired:
+        return False
+    return True
 
 
 def _close_streams(worker: subprocess.Popen[str]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from runtimes.formats.keras_file import KerasFile, count_weights, read_keras
 from runtimes.formats.keras_sizes import weights_of, work_of
 from runtimes.formats.keras_tuning import tunables_of
+from runtimes.formats.signature import refusing_disorder
 from runtimes.target import LayerFacts, ModelFacts, ModelFileError, TensorFacts
 
 DEFAULT_BATCH_SIZE = 32
@@ -27,6 +28,7 @@ class Head:
     """True where the runtime can take the activation away."""
 
 
+@refusing_disorder("a Keras model")
 def facts_of(path: Path) -> ModelFacts:
     """Read a Keras file's facts without Keras. Raises `ModelFileError`."""
     file = read_keras(path)
@@ -131,7 +133,13 @@ def outputs_of(file: KerasFile) -> tuple[TensorFacts, ...]:
     return found
 
 
-_KEEPS_SHAPE = frozenset({"Activation", "Softmax", "Sigmoid", "Dropout", "ReLU", "BatchNormalization", "Identity"})
+_KEEPS_SHAPE = frozenset(
+    {"Activation", "Softmax", "Sigmoid", "Dropout", "ReLU", "LeakyReLU", "PReLU", "ELU", "Identity"}
+    | {"BatchNormalization"}
+    | {"LayerNormalization", "Normalization", "Rescaling", "GaussianNoise", "GaussianDropout", "AlphaDropout"}
+    | {"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "UnitNormalization"}
+)
+"""Layers whose output is shaped as their (first) input."""
 
 
 def _output_shape(file: KerasFile, layer: Mapping[str, Any]) -> tuple[int | None, ...]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from runtimes.formats.onnx_file import (
     Tail,
+    attributes,
     inputs_of,
     operator_counts,
     read_model,
@@ -15,12 +16,14 @@ from runtimes.formats.onnx_file import (
     weights_count,
 )
 from runtimes.formats.onnx_trees import Ensemble, read_ensemble
+from runtimes.formats.signature import refusing_disorder
 from runtimes.target import LayerFacts, ModelFacts
 
 _SMALL_TENSOR = 64
 """Elements. Shapes and axes are smaller than this; weights above it are dropped before shapes are inferred."""
 
 
+@refusing_disorder("an ONNX model")
 def facts_of(path: Path) -> ModelFacts:
     """Read a file's facts without running it. Raises `ModelFileError`."""
     model = read_model(path)
@@ -29,7 +32,8 @@ def facts_of(path: Path) -> ModelFacts:
     outputs = tuple(tensor_facts(value) for value in model.graph.output)
     ensemble = read_ensemble(model, tail) if tail.activation == "trees" else None
     shapes = _inferred_shapes(model)
-    columns = ensemble.outputs if ensemble else _columns(shapes.get(tail.scores) or _shape_of(outputs, tail.output))
+    columns = ensemble.outputs if ensemble else _mapped(model, tail)
+    columns = columns or _columns(shapes.get(tail.scores) or _shape_of(outputs, tail.output))
     single = tail.activation == "sigmoid" and columns == 1
     layers = tuple(
         LayerFacts(node.name or f"{node.op_type}_{position}", node.op_type)
@@ -84,6 +88,15 @@ def _structure(model: Any, ensemble: Ensemble | None) -> str:
     plain = {"MatMul", "Gemm", "LinearRegressor", "LinearClassifier", "Add", "Sub", "Sigmoid", "Softmax"}
     plain |= {"Identity", "Cast", "ZipMap", "ArgMax", "Flatten", "Normalizer"}
     return "linear" if products == 1 and set(kinds) <= plain else "network"
+
+
+def _mapped(model: Any, tail: Tail) -> int:
+    """How many classes the ZipMap above the scores names; 0 where there is none."""
+    for node in model.graph.node:
+        if node.op_type == "ZipMap" and node.input[0] == tail.scores:
+            named = attributes(node)
+            return len(named.get("classlabels_int64s") or named.get("classlabels_strings") or ())
+    return 0
 
 
 def _shape_of(outputs: tuple[Any, ...], name: str) -> tuple[int | None, ...]:

@@ -159,7 +159,7 @@ def _numbers(values: dict[str, Any], name: str) -> Floats:
 def _trees(values: dict[str, Any], prefix: str, columns: int, ids: Integers) -> tuple[Tree, ...]:
     tree_ids = np.asarray(values.get("nodes_treeids", ()), np.int64)
     node_ids = np.asarray(values.get("nodes_nodeids", ()), np.int64)
-    modes = np.asarray(values.get("nodes_modes", ()))
+    modes = np.asarray(values.get("nodes_modes", ()), np.str_)
     weights = _numbers(values, f"{prefix}_weights")
     if not set(np.unique(modes)) <= {"BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "LEAF"}:
         return ()
@@ -171,15 +171,23 @@ def _trees(values: dict[str, Any], prefix: str, columns: int, ids: Integers) -> 
     features = np.asarray(values.get("nodes_featureids", ()), np.int64)
     thresholds = _numbers(values, "nodes_values")
     true, false = (np.asarray(values.get(f"nodes_{side}nodeids", ()), np.int64) for side in ("true", "false"))
+    # `x >= t` is `not x <= (the float below t)`, and `x < t` is `x <= (the float below t)`.
+    below = np.nextafter(thresholds.astype(np.float64 if "nodes_values_as_tensor" in values else np.float32), -np.inf)
+    thresholds = np.where((modes == "BRANCH_LT") | (modes == "BRANCH_GTE"), below, thresholds).astype(np.float64)
+    nodes = (tree_ids, node_ids, modes, features, thresholds, true, false, missing)
+    if (
+        len({len(part) for part in nodes}) > 1
+        or len({len(part) for part in (weight_trees, weight_nodes, ids, weights)}) > 1
+    ):
+        return ()
+    places, weight_places = _by_tree(tree_ids), _by_tree(weight_trees)
     found: list[Tree] = []
-    for tree_id in dict.fromkeys(tree_ids.tolist()):
-        own = tree_ids == tree_id
-        mine = weight_trees == tree_id
+    for tree_id, own in places.items():
+        mine = weight_places.get(tree_id, np.zeros(0, np.int64))
         tree = _tree(
             (node_ids[own], modes[own], features[own], thresholds[own], true[own], false[own], missing[own]),
             (weight_nodes[mine], ids[mine], weights[mine]),
             columns,
-            in_float32="nodes_values_as_tensor" not in values,
         )
         if tree is None:
             return ()
@@ -187,7 +195,16 @@ def _trees(values: dict[str, Any], prefix: str, columns: int, ids: Integers) -> 
     return tuple(found)
 
 
-def _tree(nodes: Sequence[Any], weights: Sequence[Any], columns: int, in_float32: bool) -> Tree | None:
+def _by_tree(tree_ids: Integers) -> dict[int, Integers]:
+    """The positions of each tree's entries, in file order; one sort, however many trees there are."""
+    order = np.argsort(tree_ids, kind="stable")
+    starts = np.flatnonzero(np.diff(tree_ids[order], prepend=tree_ids[order][:1] - 1))
+    parts = np.split(order, starts[1:])
+    found = {int(tree_ids[part[0]]): part for part in parts if len(part)}
+    return dict(sorted(found.items(), key=lambda item: int(item[1][0])))
+
+
+def _tree(nodes: Sequence[Any], weights: Sequence[Any], columns: int) -> Tree | None:
     """One tree with its root first, or None where the nodes do not form one tree."""
     node_ids, modes, features, thresholds, true, false, missing = nodes
     leaf = modes == "LEAF"
@@ -211,17 +228,13 @@ def _tree(nodes: Sequence[Any], weights: Sequence[Any], columns: int, in_float32
             return None
         if leaf[place[int(node)]]:
             values[new[place[int(node)]], column] += weight
-    # `x >= t` is `not x <= (the float below t)`, and `x < t` is `x <= (the float below t)`.
-    strict = np.isin(modes, ("BRANCH_LT", "BRANCH_GTE"))
-    flipped = np.isin(modes, ("BRANCH_GT", "BRANCH_GTE"))
-    below = np.nextafter(thresholds.astype(np.float32 if in_float32 else np.float64), -np.inf)
-    threshold = np.where(strict, below, thresholds).astype(np.float64)
+    flipped = (modes == "BRANCH_GT") | (modes == "BRANCH_GTE")
     pairs = np.array([[new[child] for child in pair] or [-1, -1] for pair in children], np.int64).reshape(-1, 2)
     left = np.where(flipped, pairs[:, 1], pairs[:, 0])
     right = np.where(flipped, pairs[:, 0], pairs[:, 1])
     return Tree(
         feature=np.where(leaf, -1, features)[order],
-        threshold=np.where(leaf, 0.0, threshold)[order],
+        threshold=np.where(leaf, 0.0, thresholds)[order],
         left=left[order],
         right=right[order],
         missing_left=(np.where(flipped, ~missing, missing) & ~leaf)[order],

@@ -1,8 +1,11 @@
 """What a file is by its first bytes, so that a refusal can say what was found instead of a model."""
 
+import functools
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from runtimes.target import ModelFileError
 
@@ -19,6 +22,37 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x89PNG", "a PNG image"),
     (b"%PDF", "a PDF document"),
 )
+
+
+T = TypeVar("T")
+
+_DISORDER = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
+
+
+def refusing_disorder(expected: str) -> Callable[[Callable[[Path], T]], Callable[[Path], T]]:
+    """Make a reader of a model file refuse one whose parts do not fit together, whatever part it stumbles over.
+
+    A file names its own keys, types, sizes and positions. A reader that walks them has checked those that it knows to go
+    wrong; of all others, what Python says of the first that does not fit is a fact about the file, not about the program.
+
+    Args:
+        expected: what the file should hold, for the message: ``an ONNX model``.
+    """
+
+    def of_reader(read: Callable[[Path], T]) -> Callable[[Path], T]:
+        @functools.wraps(read)
+        def guarded(path: Path) -> T:
+            try:
+                return read(path)
+            except _DISORDER as error:
+                found = f"{type(error).__name__}: {str(error)[:200]}".replace("\n", " ")
+                raise ModelFileError(
+                    f"`{path.name}` is not laid out as {expected} is ({found})", "export or download the model again"
+                ) from error
+
+        return guarded
+
+    return of_reader
 
 
 def describe_content(head: bytes) -> str:

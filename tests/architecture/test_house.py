@@ -10,10 +10,12 @@ import pydantic
 import pytest
 
 import pgx_compiler
+from pgx_compiler.documented import description
 from pgx_compiler.methods.catalogue import STAGES, catalogue, source_of
 from pgx_compiler.methods.declaration import declaration_of
 from pgx_compiler.spec import model as spec_model
-from pgx_compiler.spec.model import AuditSpec, SpecModel
+from pgx_compiler.spec.fields import SpecModel
+from pgx_compiler.spec.model import AuditSpec
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("pgx_compiler", "runtimes")
@@ -47,7 +49,7 @@ def careless_fields(model: type[SpecModel]) -> list[str]:
     for name, field in model.model_fields.items():
         extra = field.json_schema_extra
         role = extra.get("role") if isinstance(extra, dict) else None
-        if role not in ROLES or not field.description:
+        if role not in ROLES or not description(model, name):
             found.append(name)
     return found
 

@@ -75,7 +75,7 @@ def test_compile_is_the_same_plan_in_every_process(project):
 def test_compile_prints_a_table_with_prices(project, capsys):
     assert main(["compile", str(write_spec(project, "german-credit-trees", SMALL_TREES))]) == 0
     told = capsys.readouterr().out
-    line = next(line for line in told.splitlines() if line.startswith("explain.occlusion "))
+    line = next(line for line in told.splitlines() if line.startswith("  occlusion "))
     # 6 rows x (20 features x 8 references + the row itself); then 6 rows and 8 references for the base values
     assert f" {6 * (20 * 8 + 1) + 14:,} " in line
     assert "known already" in told

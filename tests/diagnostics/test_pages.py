@@ -1,87 +1,82 @@
 """Every fenced block of the pages here says on its lines what must be said of them; see README.md for the notation."""
 
+import ast
 import re
-import shutil
-import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from diagnostic_pages import ELSEWHERE, EXPECTED, Block, blocks, make_root, said_of
 
 import pgx_compiler
-from pgx_compiler.analysis.analyse import analyse
 from pgx_compiler.diagnostics.codes import collect
-from pgx_compiler.diagnostics.diagnostic import AuthorError, Diagnostics
+from pgx_compiler.diagnostics.diagnostic import Diagnostics
 from pgx_compiler.diagnostics.render import render_text
-from pgx_compiler.spec.parse import parse
-from pgx_compiler.spec.source import read_source
 
-HERE = Path(__file__).parent
-EXPECTED = re.compile(r'# (error|warning): (PGX\d{4}) "([^"]+)"')
-
-
-def blocks() -> Iterator[tuple[str, dict[str, str], str]]:
-    """Name, options and text of each block; preambles are put before the blocks of their page that follow."""
-    for page in sorted(HERE.glob("[0-9]*.md")):
-        preamble, heading = "", ""
-        for found in re.finditer(r"^#+ (.*)$|^```(\w+)(.*)\n((?:.*\n)*?)```$", page.read_text("utf-8"), re.MULTILINE):
-            if found[1]:
-                heading = found[1]
-                continue
-            options = dict(word.partition("=")[::2] for word in found[3].split())
-            if "preamble" in options:
-                preamble = found[4]
-            elif "file" in options:
-                yield f"{page.stem}: {options['file']}", options, found[4]
-            else:
-                yield f"{page.stem}: {heading}", options, preamble * ("alone" not in options) + found[4]
-
-
-BLOCKS = list(blocks())
-CASES = [block for block in BLOCKS if "file" not in block[1]]
+TESTS = Path(__file__).parents[1]
+CASES = [block for block in blocks() if not block.is_file]
 
 
 @pytest.fixture(scope="session")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = shutil.copytree(HERE.parents[1] / "specs", tmp_path_factory.mktemp("pages") / "specs")
-    for _, options, text in BLOCKS:
-        if "file" in options:
-            (folder / options["file"]).write_text(text, "utf-8")
-    small = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sIIB", 13, b"IHDR", 5, 3, 8)  # 5 wide, 3 high
-    (folder / "data/small.png").write_bytes(small + b"\0" * 16)
-    return folder
+    return make_root(tmp_path_factory.mktemp("pages"))
 
 
-def said_of(text: str, options: dict[str, str], root: Path) -> Diagnostics:
-    (root / "spec.yaml").write_bytes(text.encode(options.get("encoding", "utf-8")))
-    try:
-        return analyse(parse(read_source(root / options.get("path", "spec.yaml")), "spec.yaml"), root).diagnostics
-    except AuthorError as error:
-        return error.diagnostics
-
-
-@pytest.mark.parametrize(("options", "text"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_the_lines_get_what_they_ask_for(options: dict[str, str], text: str, root: Path) -> None:
-    lines = text.split("\n")
+@pytest.mark.parametrize("block", CASES, ids=lambda block: block.name)
+def test_the_lines_get_what_they_ask_for(block: Block, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(root)
+    lines = block.text.split("\n")
     wanted = [
         (number + line.lstrip().startswith("#"), *found)
         for number, line in enumerate(lines, 1)
         for found in EXPECTED.findall(line)
     ]
-    said = said_of(text, options, root)
+    said, sources = said_of(block, root)
     left = list(said)
     for line, severity, code, words in wanted:
-        met = [d for d in left if d.span and (d.span.line, d.severity, str(d.code)) == (line, severity, code)]
+        here = [d for d in left if d.span and (d.span.file == "spec.yaml" or "path" in block.options)]
+        met = [d for d in here if d.span and (d.span.line, d.severity, str(d.code)) == (line, severity, code)]
         met = [d for d in met if words in f"{d.message}\n{d.label}\n{d.help}"]
-        assert met, f"line {line} lacks {code} {words!r}; said:\n{render_text(said, {'spec.yaml': text})}"
+        assert met, f"line {line} lacks {code} {words!r}; said:\n{render_text(said, sources)}"
         left.remove(met[0])
-    assert not left or "others" in options, f"unasked for:\n{render_text(Diagnostics(left), {'spec.yaml': text})}"
+    for severity, file, number, code, words in ELSEWHERE.findall(block.text):
+        met = [
+            d for d in left if d.span and d.span.file.removeprefix("<").startswith(file) and d.span.line == int(number)
+        ]
+        met = [d for d in met if (d.severity, str(d.code)) == (severity, code)]
+        met = [d for d in met if words in f"{d.message}\n{d.label}\n{d.help}"]
+        assert met, f"{file}:{number} lacks {code} {words!r}; said:\n{render_text(said, sources)}"
+        left.remove(met[0])
+    assert not left or "others" in block.options, f"unasked for:\n{render_text(Diagnostics(left), sources)}"
+    assert [d.message for d in said if not d.help.strip()] == []
+
+
+def on_pages() -> set[str]:
+    return {code for block in CASES for code in block.codes}
+
+
+def named_by_tests() -> set[str]:
+    """Codes that a test function elsewhere names in a text beside an assertion."""
+    found: set[str] = set()
+    for path in TESTS.rglob("test_*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not (isinstance(node, ast.FunctionDef) and node.name.startswith("test_")):
+                continue
+            inside = list(ast.walk(node))
+            if any(isinstance(part, ast.Assert) for part in inside):
+                texts = [
+                    part.value for part in inside if isinstance(part, ast.Constant) and isinstance(part.value, str)
+                ]
+                found.update(re.findall(r"PGX\d{4}", " ".join(texts)))
+    return found
 
 
 def test_every_code_of_the_front_end_stands_on_a_page() -> None:
-    shown = {code for _, _, text in CASES for _, code, _ in EXPECTED.findall(text)}
     ours = {str(c) for package in (pgx_compiler.spec, pgx_compiler.analysis) for c in collect(package).values()}
-    assert sorted(ours - shown) == []
+    assert sorted(ours - on_pages()) == []
+
+
+def test_every_other_code_has_a_page_or_a_test_that_names_it() -> None:
+    assert sorted(set(collect(pgx_compiler)) - on_pages() - named_by_tests()) == []
 
 
 def test_every_code_of_the_program_has_a_number_of_its_own_and_an_explanation() -> None:

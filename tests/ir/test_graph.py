@@ -2,6 +2,7 @@
 
 import random
 
+import networkx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -121,3 +122,37 @@ def test_parse_names_the_line_it_cannot_read():
         parse('a = model ()\n    colour: "red"\n')
     with pytest.raises(ValueError, match="line 1: not a node"):
         parse("what is this\n")
+
+
+@settings(max_examples=80, deadline=None)
+@given(graphs())
+def test_the_order_is_that_of_networkx(graph):
+    assert list(graph.ids) == list(networkx.lexicographical_topological_sort(graph.digraph))
+
+
+@settings(max_examples=40, deadline=None)
+@given(graphs(), st.data())
+def test_walks_agree_with_networkx(graph, data):
+    names = data.draw(st.lists(st.sampled_from(graph.ids), min_size=1, max_size=3))
+    above = frozenset().union(*(networkx.ancestors(graph.digraph, name) for name in names))
+    below = frozenset().union(*(networkx.descendants(graph.digraph, name) for name in names))
+    assert graph.upstream(*names) == above
+    assert graph.downstream(*names) == below
+    assert [graph.place(name) for name in graph.ids] == list(range(len(graph)))
+
+
+def test_a_map_that_changes_no_input_keeps_the_order_and_one_that_does_finds_it_anew():
+    graph = Graph(NODES)
+    salted = graph.map(lambda node: node.but(salt=1))
+    assert salted == Graph(node.but(salt=1) for node in NODES)
+    assert salted.users("data.test") == ("predict", "rows")
+    a, b = Node("a", "x"), Node("b", "x", {"p": "a"})
+    turned = Graph([a, b]).map(lambda node: node.but(inputs={"p": "b"} if node.id == "a" else {}))
+    assert turned.ids == ("b", "a")
+
+
+def test_a_part_must_hold_what_it_needs():
+    graph = Graph(NODES)
+    assert graph.only({"data.test", "model.onnx", "predict"}).ids == ("data.test", "model.onnx", "predict")
+    with pytest.raises(ValueError, match="`predict` needs `model.onnx`"):
+        graph.only({"data.test", "predict"})

@@ -1,5 +1,6 @@
 """Each pass by pairs of text: the graph before, and what must come out. See the ``*.txt`` files beside this one."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from pgx_compiler.ir.text import parse, render
 from pgx_compiler.passes.context import Context
 from pgx_compiler.passes.runner import PIPELINE, BrokenPass, Pass, run_passes
 from runtimes.target import ModelFacts, TensorFacts
+from tests.passes import synthetic
 
 NETWORK = ModelFacts(
     format="onnx",
@@ -73,13 +75,15 @@ def test_pass_turns_before_into_after(name, title, settings, before, after):
         settings.get("models", "network"), settings.get("score", "log_odds"), int(settings.get("features", 20))
     )
     shown = tuple(settings.get("show", "params,note").split(","))
-    got = render(one.run(parse(before), told), fields=shown)
-    assert got.strip() == after.strip()
+    made = one.run(parse(before), told)
+    assert render(made, fields=shown).strip() == after.strip()
+    assert [one.ensures(node, told) for node in made if one.ensures and one.ensures(node, told)] == []
+    assert one.holds is None or one.holds(made, told) is None
 
 
 def test_every_pass_has_its_pairs():
     described = {page.stem for page in Path(__file__).parent.glob("*.txt")}
-    assert {one.name for one in PIPELINE} - {"fingerprint", "seed"} == described
+    assert {one.name for one in PIPELINE} == described
 
 
 def data_and_model(**changes):
@@ -135,3 +139,72 @@ def test_a_pass_that_breaks_its_promise_is_named():
     lazy = Pass(lambda graph, _: graph, lambda node, _: "is not blue" if node.id == "rows" else None)
     with pytest.raises(BrokenPass, match="after test_passes: rows: is not blue"):
         run_passes(data_and_model(), context("network", "log_odds", 20), (lazy,))
+
+
+def pass_called(name: str) -> Pass:
+    return next(p for p in PIPELINE if p.name == name)
+
+
+@pytest.mark.parametrize(
+    ("early", "skipped", "said"),
+    [
+        ("repeat_stochastic", "specialise", "before repeat_stochastic: explain.s0: `shapley_values` is a request"),
+        ("place", "specialise", "before place: explain.s0: `shapley_values` is a request"),
+        ("share_work", "place", "before share_work: predict.onnx.test: asks a model, but has no runtime"),
+        ("share_work", "seed", "before share_work: rows: draws at random without a seed"),
+        ("fingerprint", "place", "before fingerprint: predict.onnx.test: asks a model, but has no runtime"),
+        ("fingerprint", "seed", "before fingerprint: rows: draws at random without a seed"),
+    ],
+)
+def test_a_pass_that_is_run_too_early_is_named(early, skipped, said):
+    graph = synthetic.graph_of(7)
+    graph = graph.map(lambda node: node.but(method="shapley_values") if node.id == "explain.s0" else node)
+    earlier = [one for one in PIPELINE[: PIPELINE.index(pass_called(early))] if one.name not in (skipped, early)]
+    if skipped == "seed":  # what draws by its method alone would be named first
+        graph = graph.only(set(graph.ids) - {"explain.s0"})
+    passes = (*(Pass(one.run) for one in earlier), pass_called(early))
+    with pytest.raises(BrokenPass, match=f"^{said}"):
+        run_passes(graph, synthetic.context(), passes)
+
+
+def test_every_pass_promises_something():
+    assert [one.name for one in PIPELINE if one.ensures is None and one.holds is None] == []
+
+
+def test_work_left_twice_and_an_attribution_without_its_repetition_are_named():
+    told = synthetic.context()
+    forgetful = Pass(lambda graph, _: graph, holds=pass_called("share_work").holds)
+    twice = Graph([*data_and_model(), data_and_model()["rows"].but(id="same")])
+    with pytest.raises(BrokenPass, match="after test_passes: same: does the same as rows"):
+        run_passes(twice, told, (forgetful,))
+    once = Pass(lambda graph, _: graph, holds=pass_called("repeat_stochastic").holds)
+    with pytest.raises(BrokenPass, match=r"after test_passes: explain\.s0: draws at random and is compared, but never"):
+        run_passes(synthetic.graph_of(11), told, (once,))
+
+
+def steps_of_each_pass(nodes: int) -> dict[str, int]:
+    """Lines that the interpreter walks through under pgx_compiler, each turn of a loop among them."""
+    graph, told, made = synthetic.graph_of(nodes), synthetic.context(), {}
+
+    def count(frame, event, _):
+        if "pgx_compiler" not in frame.f_code.co_filename:
+            return None
+        made[name] += event == "line"
+        return count
+
+    before = sys.gettrace()
+    for one in PIPELINE:
+        name = one.name
+        made[name] = 0
+        sys.settrace(count)
+        try:
+            graph = run_passes(graph, told, (one,))
+        finally:
+            sys.settrace(before)
+    return made
+
+
+def test_every_pass_takes_steps_in_proportion_to_the_nodes():
+    steps_of_each_pass(30)  # what is read once and kept
+    small, large = steps_of_each_pass(150), steps_of_each_pass(600)
+    assert {name: large[name] / small[name] for name in small if large[name] > 4.4 * small[name]} == {}

@@ -177,3 +177,23 @@ def test_archives_that_are_none(tmp_path: Path) -> None:
     whole = saved(tmp_path, x=np.random.default_rng(0).normal(size=1000)).read_bytes()
     path.write_bytes(whole[:-40])
     assert "truncated" in refusal(path)
+
+
+def test_one_column_is_what_it_is_among_all(tmp_path: Path) -> None:
+    path = table(tmp_path, "age,job\n31,clerk\n,\n")
+    for name, column in datasets.read(path).arrays.items():
+        np.testing.assert_array_equal(datasets.read_column(path, name), column)
+    archive = tmp_path / "a.npz"
+    np.savez_compressed(archive, x=np.arange(6.0).reshape(3, 2), y=np.array([0, 1, 2]))
+    assert datasets.read_column(archive, "y").tolist() == [0, 1, 2]
+    for file in (path, archive):
+        with pytest.raises(KeyError):
+            datasets.read_column(file, "nothing")
+
+
+def test_a_format_that_reads_everything_at_once_gives_a_column_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = table(tmp_path, "a,b\n1,2\n3,4\n")
+    monkeypatch.delattr(datasets.formats()[".csv"], "read_column")
+    assert datasets.read_column(path, "b").tolist() == [2.0, 4.0]

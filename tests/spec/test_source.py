@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pgx_compiler.diagnostics.diagnostic import AuthorError
-from pgx_compiler.diagnostics.render import render_json, render_text
+from pgx_compiler.diagnostics.formats import json as json_format
+from pgx_compiler.diagnostics.render import render_text
 from pgx_compiler.spec.parse import parse
 from pgx_compiler.spec.scalars import AmbiguousScalarError, UnusableNumberError, resolve
 from pgx_compiler.spec.source import load, read_source
@@ -204,7 +205,7 @@ PLAIN = st.recursive(
 def exercise(text: str) -> None:
     parsed = parse(text, "a.yaml")
     assert parsed.spec is not None or parsed.diagnostics.failed
-    rendered = render_text(parsed.diagnostics, {"a.yaml": text}) + render_json(parsed.diagnostics)
+    rendered = render_text(parsed.diagnostics, {"a.yaml": text}) + json_format.render(parsed.diagnostics, {}, ["a.yaml"])
     assert "\x1b" not in rendered
     assert "\u202e" not in rendered
     for item in parsed.diagnostics:

@@ -64,8 +64,8 @@ def check_capabilities(context: Context) -> None:
         elif context.spec.model.task not in declaration.tasks:
             message = f"`{declaration.name}` is for {listed(sorted(declaration.tasks))}, the task is {_task(context)}"
             context.error(WRONG_TASK, message, at, "delete this step")
-        elif context.models_known and (reason := refusal(context, declaration)):
-            code = NOT_ADMITTED if runs_on(context, declaration) else MISSING_CAPABILITY
+        elif context.models_known and (reason := refusal(context, declaration, named.id)):
+            code = NOT_ADMITTED if runs_on(context, declaration, named.id) else MISSING_CAPABILITY
             context.error(code, f"`{declaration.name}` cannot be used: {reason}", at, _instead(context, named))
         for need in sorted(declaration.needs):
             if not _has(context, need):
@@ -88,6 +88,12 @@ def _check_judges(context: Context) -> None:
                 message = f"{stage} needs at least {least} explanation{'s' * (least > 1)}, and the audit makes {there}"
                 help_ = "add steps under `explain.perturbation` or `explain.gradient`, or delete these"
                 context.error(NOTHING_TO_JUDGE, message, (*named.path, "use"), help_)
+    grounds = [context.ground_name(named.id) for named in context.attributions]
+    for named in context.of_stage("agreement")[:1]:
+        if len(grounds) > 1 and len(set(grounds)) == len(grounds):
+            message = "agreement needs two explanations of the same rows and features, and every step has its own"
+            help_ = "give two steps the same `rows` and `features`, or delete those of the steps"
+            context.error(NOTHING_TO_JUDGE, message, (*named.path, "use"), help_)
 
 
 def _has(context: Context, need: str) -> bool:
@@ -100,25 +106,37 @@ def _has(context: Context, need: str) -> bool:
     return False
 
 
-def runs_on(context: Context, declaration: Declaration) -> Format | None:
-    """The cheapest file that offers what a method needs; of a request, what its algorithms need."""
+def data_lacks(context: Context, declaration: Declaration) -> str | None:
+    """What a method needs of the data and the spec does not name, with what to declare; None where it has all."""
+    for need in sorted(declaration.needs):
+        if not _has(context, need):
+            words, help_ = _NEEDS.get(need, (need, f"give the data's {need}"))
+            return f"it needs {words}, and the spec names none; {help_}"
+    return None
+
+
+def runs_on(context: Context, declaration: Declaration, step: str = "") -> Format | None:
+    """The cheapest file that offers what a method needs; of a request, what its algorithms need.
+
+    `step` is the id of the step that asks, whose rows and features may be its own.
+    """
     if declaration.is_request:
-        files = [runs_on(context, one) for one in computing(declaration.name) if not refusal(context, one)]
+        files = [runs_on(context, one, step) for one in computing(declaration.name) if not refusal(context, one, step)]
         return next((file for file in files if file), None)
     able = [format_ for format_, file in context.models.items() if declaration.capability in file.facts.capabilities]
     return min(able, key=lambda format_: framework_for(format_).TARGET.price, default=None)
 
 
-def refusal(context: Context, declaration: Declaration) -> str | None:
+def refusal(context: Context, declaration: Declaration, step: str = "") -> str | None:
     """Why the model cannot do a method, or None where it can (or where too little is known to say)."""
     if declaration.is_request:
-        reasons = [(one.name, refusal(context, one)) for one in computing(declaration.name)]
+        reasons = [(one.name, refusal(context, one, step)) for one in computing(declaration.name)]
         if not reasons or any(reason is None for _, reason in reasons):
             return None if reasons else "no method computes it"
         return "; ".join(f"{name}: {reason}" for name, reason in reasons)
     if not declaration.capability:
         return None
-    file = runs_on(context, declaration)
+    file = runs_on(context, declaration, step)
     if file is None:
         has = listed(
             f"{format_} ({model.facts.structure.replace('_', ' ')})" for format_, model in context.models.items()
@@ -126,7 +144,7 @@ def refusal(context: Context, declaration: Declaration) -> str | None:
         return f"it needs {_IN_WORDS.get(declaration.capability, declaration.capability)}, and the model is {has}"
     if context.spec.data.modality not in declaration.modalities:
         return f"it does not work on {context.spec.data.modality} data"
-    shape = context.shape()
+    shape = context.shape(step)
     if declaration.admits is None or shape is None or context.score is None:
         return None
     return declaration.admits(context.models[file].facts, shape, context.score)

@@ -4,7 +4,7 @@ from typing import Any
 
 from pgx_compiler.analysis.context import Context
 from pgx_compiler.diagnostics.diagnostic import Code
-from pgx_compiler.spec.model import Dimension
+from pgx_compiler.spec.search import Dimension
 from pgx_compiler.spec.source import Path_
 
 BAD_DIMENSION = Code(

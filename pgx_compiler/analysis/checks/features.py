@@ -5,10 +5,11 @@ import numpy as np
 from pgx_compiler.analysis.context import Context
 from pgx_compiler.diagnostics.diagnostic import Code
 from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
+from pgx_compiler.modalities.features import FeatureMap
 from pgx_compiler.modalities.image import feature_map as image_features
 from pgx_compiler.modalities.tabular import feature_map as table_features
 from pgx_compiler.modalities.tabular import match_columns
-from pgx_compiler.spec.model import FeatureSpec
+from pgx_compiler.spec.model import FeatureChoice, FeatureSpec
 from pgx_compiler.spec.source import Path_
 
 UNKNOWN_FEATURE = Code(
@@ -70,11 +71,15 @@ def _check_modality(context: Context, image: bool) -> None:
                 at: Path_ = ("data", "features", name, key)
                 message = f"`{key}` does not apply to {modality} data"
                 context.error(NOT_THIS_MODALITY, message, at, help_, on="key")
-    choice = context.spec.explain.features
-    for key in ("superpixels", "size"):
-        if not image and getattr(choice, key) is not None:
-            message = f"`{key}` applies to images, and the modality is {modality}"
-            context.error(NOT_THIS_MODALITY, message, ("explain", "features", key), help_, on="key")
+    explain = context.spec.explain
+    choices: list[tuple[FeatureChoice | None, Path_]] = [(explain.features, ("explain", "features"))]
+    choices += [(s.features, ("explain", "perturbation", n, "features")) for n, s in enumerate(explain.perturbation)]
+    choices += [(s.features, ("explain", "gradient", n, "features")) for n, s in enumerate(explain.gradient)]
+    for choice, where in choices:
+        for key in ("superpixels", "size"):
+            if not image and choice is not None and getattr(choice, key) is not None:
+                message = f"`{key}` applies to images, and the modality is {modality}"
+                context.error(NOT_THIS_MODALITY, message, (*where, key), help_, on="key")
 
 
 def _check_masks(context: Context) -> None:
@@ -92,14 +97,21 @@ def _check_masks(context: Context) -> None:
 
 
 def _build_patches(context: Context) -> None:
+    patches = patches_of(context, context.choice, context.at_common("features"))
+    if patches is not None:
+        context.patch, context.features = patches
+
+
+def patches_of(context: Context, choice: FeatureChoice, at: Path_) -> tuple[int, FeatureMap] | None:
+    """Side of a patch in pixels and the features of an image; None where they do not fit, which has been said then."""
     shape = [size or 1 for size in context.inputs[0].shape[1:]]
     longest = max(shape[:2])
-    size = context.spec.explain.features.size or max(1, -(-longest // PATCHES_ACROSS))
+    size = choice.size or max(1, -(-longest // PATCHES_ACROSS))
     if size > min(shape[:2]):
         message = f"patches of {size} pixels do not fit images of {shape[0]} × {shape[1]}"
-        context.error(PATCH_SIZE, message, ("explain", "features", "size"), f"at most {min(shape[:2])}")
-        return
-    context.features = image_features({context.inputs[0].name: shape}, size)
+        context.error(PATCH_SIZE, message, (*at, "size"), f"at most {min(shape[:2])}")
+        return None
+    return size, image_features({context.inputs[0].name: shape}, size)
 
 
 def _build_groups(context: Context) -> None:

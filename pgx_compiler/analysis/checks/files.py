@@ -1,16 +1,14 @@
 """Are the files where the spec says, below its folder, and what their suffix says?"""
 
 import hashlib
-import os
-import re
-import stat
 import struct
 from pathlib import Path
 
 from pgx_compiler.analysis.context import Context
 from pgx_compiler.analysis.resolved import DataFile, Format, MaskFile, ModelFile
 from pgx_compiler.diagnostics.diagnostic import Code
-from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
+from pgx_compiler.diagnostics.nearest import quoted, shortened
+from pgx_compiler.spec.paths import RefusedPath, locate
 from pgx_compiler.spec.source import Path_
 from runtimes import datasets
 from runtimes.datasets import DataFileError
@@ -20,17 +18,6 @@ NO_MODEL = Code(
     3010,
     "no-model",
     "An audit needs a model: `keras` for both directions, `onnx` for perturbation, or both.",
-)
-FORBIDDEN_PATH = Code(
-    5001,
-    "forbidden-path",
-    "A spec names files below its own folder, by a relative path: no `..`, no absolute path, no `~`, no URL, and no"
-    " symbolic link that leads out. Then an audit can be moved, and reading a foreign spec opens nothing of yours.",
-)
-NO_SUCH_FILE = Code(
-    5002,
-    "no-such-file",
-    "The path does not lead to a regular file that you may read. Paths are relative to the folder of the spec.",
 )
 UNKNOWN_SUFFIX = Code(
     5003,
@@ -125,71 +112,15 @@ def _check_mask(context: Context, name: str, text: str) -> None:
 
 def _find(context: Context, text: str, at: Path_, suffixes: tuple[str, ...]) -> Path | None:
     """The file that a path of the spec means, or None where it has been complained about."""
-    why = _forbidden(text)
-    if why:
-        help_ = "copy the file below the spec's folder, and write the path from there"
-        context.error(FORBIDDEN_PATH, f"the path `{shortened(text)}` {why}", at, help_)
-        return None
-    path = context.root / text
-    reason = _unreadable(path)
-    if reason:
-        context.error(NO_SUCH_FILE, f"`{shortened(text)}` {reason}", at, _neighbours(path), _near(path))
-        return None
-    if not path.resolve().is_relative_to(context.root.resolve()):
-        help_ = "copy the file below the spec's folder"
-        context.error(FORBIDDEN_PATH, f"`{shortened(text)}` is a link out of the spec's folder", at, help_)
+    path = locate(context.root, context.root, text)
+    if isinstance(path, RefusedPath):
+        context.error(path.code, path.message, at, path.help, path.label)
         return None
     if path.suffix.lower() not in suffixes:
         shown = f"ends in `{shortened(path.suffix)}`" if path.suffix else "has no suffix"
         context.error(UNKNOWN_SUFFIX, f"`{shortened(text)}` {shown}", at, f"one of: {quoted(suffixes)}")
         return None
     return path
-
-
-def _forbidden(text: str) -> str:
-    if "\0" in text or not text.isprintable():
-        return "holds a character that no path should hold"
-    if re.match(r"[A-Za-z][A-Za-z0-9+.\-]+:", text):
-        return "is a URL"
-    if text.startswith("~"):
-        return "starts at a home folder"
-    if text.startswith(("/", "\\")) or re.match(r"[A-Za-z]:", text):
-        return "is absolute"
-    if ".." in re.split(r"[/\\]", text):
-        return "climbs with `..`"
-    return ""
-
-
-def _unreadable(path: Path) -> str:
-    try:
-        mode = os.stat(path).st_mode
-    except FileNotFoundError:
-        return "does not exist"
-    except (OSError, ValueError) as error:
-        return f"cannot be read: {(getattr(error, 'strerror', None) or 'not a path').lower()}"
-    if stat.S_ISDIR(mode):
-        return "is a folder, not a file"
-    if not stat.S_ISREG(mode):
-        return "is not a regular file"
-    return "" if os.access(path, os.R_OK) else "may not be read: permission denied"
-
-
-def _siblings(path: Path) -> list[str]:
-    try:
-        with os.scandir(path.parent) as entries:
-            return sorted(entry.name for entry, _ in zip(entries, range(1000), strict=False) if entry.is_file())
-    except OSError:
-        return []
-
-
-def _near(path: Path) -> str:
-    near = nearest(path.name, _siblings(path))
-    return f"did you mean `{near}`?" if near and near != path.name else ""
-
-
-def _neighbours(path: Path) -> str:
-    beside = _siblings(path)
-    return f"in that folder: {quoted(beside, 8)}" if beside else "paths are relative to the spec's folder"
 
 
 def _relative(text: str) -> str:

@@ -1,8 +1,7 @@
 """Do the gates stand on facts that some step makes, with what each kind of fact needs?"""
 
-from collections.abc import Iterator
-
 from pgx_compiler.analysis.context import Context
+from pgx_compiler.analysis.facts_made import FactName, facts_made
 from pgx_compiler.diagnostics.diagnostic import Code
 from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
 from pgx_compiler.spec.model import Gate
@@ -12,9 +11,16 @@ UNKNOWN_FACT = Code(
     3040,
     "unknown-fact",
     "No step of the audit makes this fact, so the gate could never be judged. Facts are `precaution.STEP.MEASURE`,"
-    " `explain.STEP.MEASURE`, `agreement.STEP`, `faithfulness.STEP`, `model.parity.max_difference`,"
-    " `model.parity.max_score_difference`, `model.performance.MEASURE` and `tuning.MEASURE`; a step is called by its"
-    " `id`, else by its method.",
+    " `explain.STEP.MEASURE`, `agreement.STEP`, `faithfulness.STEP`, `model.parity.MEASURE`,"
+    " `model.performance.MEASURE`, `reliance.FEATURE.EFFECT.MEASURE.STEP` and `tuning.MEASURE`; a step is called by"
+    " its `id`, else by its method. A factsheet lists the ids of all its facts, docs/methods.md the measures of each"
+    " precaution.",
+)
+INCOMPARABLE = Code(
+    4061,
+    "incomparable-steps",
+    "A gate compares two steps that explain different rows, or the same rows on different features: `rows` and `features`"
+    " of a step override those of the stage. Only steps that explain the same can agree or disagree.",
 )
 UNKNOWN_STEP = Code(
     3041,
@@ -25,26 +31,25 @@ GATE_FORM = Code(
     4060,
     "gate-form",
     "A gate needs a `min`, a `max` or both. A fact with one value for each row (agreement, faithfulness) also needs"
-    " `aggregate`; agreement needs `between: [STEP, STEP]`, faithfulness `of: STEP`; no other fact takes these keys.",
+    " `aggregate`; agreement needs `between: [STEP, STEP]`, faithfulness `of: STEP`; no other fact takes these keys."
+    " `bound` holds the end of an interval against the threshold: a minimum or maximum over rows has none.",
 )
 
-PARITY = ("max_difference", "max_score_difference")
 _PER_ROW = ("agreement", "faithfulness")
-_WITH_MEASURE = ("precaution", "explain")
+_OF_STEPS = (*_PER_ROW, "precaution", "explain", "reliance")
 
 
 def check_gates(context: Context) -> None:
     """Look up every gate's fact and steps, and its form."""
     names: set[str] = set()
-    steps: set[tuple[str, str]] = {
-        ("explain" if step.declaration.direction else step.stage, step.id) for step in context.named
-    }
+    made = facts_made(context) if context.spec.gates else []
     for index, gate in enumerate(context.spec.gates):
         at: Path_ = ("gates", index)
         _check_threshold(context, gate, at)
-        stage = gate.fact.split(".", 1)[0]
-        if _fact_exists(context, gate, at, steps):
-            _check_keys(context, gate, stage, at)
+        if any(fact.pattern.fullmatch(gate.fact) for fact in made):
+            _check_keys(context, gate, gate.fact.split(".", 1)[0], at)
+        else:
+            _say_unknown(context, gate.fact, (*at, "fact"), made)
         if gate.id is not None and gate.id in names:
             context.error(GATE_FORM, f"two gates are called `{gate.id}`", (*at, "id"), "give one of them another id")
         names |= {gate.id} if gate.id else set()
@@ -59,71 +64,43 @@ def _check_threshold(context: Context, gate: Gate, at: Path_) -> None:
         context.error(GATE_FORM, message, (*at, "max"), "exchange the two, or delete one")
 
 
-def _fact_exists(context: Context, gate: Gate, at: Path_, steps: set[tuple[str, str]]) -> bool:
-    parts = gate.fact.split(".")
-    stage = parts[0]
-    if stage == "model" and len(parts) == 3 and parts[1] == "performance" and parts[2].isidentifier():
-        return _check_performance(context, gate.fact, (*at, "fact"))
-    if stage == "model" and parts[1:2] == ["parity"] and parts[2:] in ([PARITY[0]], [PARITY[1]]):
-        return _check_parity(context, gate.fact, (*at, "fact"))
-    if stage == "tuning" and len(parts) == 2 and parts[1].isidentifier() and context.spec.tuning is not None:
-        return True
-    _, _, rest = gate.fact.partition(".")
-    step, _, measure = rest.rpartition(".")
-    if stage in _PER_ROW and (stage, rest) in steps:
-        return True
-    if stage in _WITH_MEASURE and (stage, step) in steps and measure.isidentifier():
-        return True
-    _say_unknown(context, gate.fact, (*at, "fact"))
-    return False
-
-
-def _say_unknown(context: Context, fact: str, at: Path_) -> None:
-    if not context.steps_known and any(fact.startswith(f"{stage}.") for stage in (*_PER_ROW, *_WITH_MEASURE)):
+def _say_unknown(context: Context, fact: str, at: Path_, made: list[FactName]) -> None:
+    stage = fact.split(".", 1)[0]
+    if stage in _OF_STEPS and not context.steps_known:
         return  # its step may be one of those that were complained about
-    made = list(_facts(context))
-    near = _nearest_fact(fact, made)
+    if stage == "model" and _say_missing(context, fact, at):
+        return
+    beside = [one.shown for one in made if one.shown.rpartition(".")[0] == fact.rpartition(".")[0]]
+    near = _meant(fact, [one.shown for one in made if one.certain])
     label = f"did you mean `{near}`?" if near else ""
-    context.error(UNKNOWN_FACT, f"no step makes the fact `{shortened(fact)}`", at, f"facts: {quoted(made, 20)}", label)
+    listed = beside or [one.shown for one in made if one.shown.startswith(f"{stage}.")] or [one.shown for one in made]
+    help_ = f"facts: {quoted(listed, 20)}" if listed else "add a step that makes it"
+    context.error(UNKNOWN_FACT, f"no step makes the fact `{shortened(fact)}`", at, help_, label)
 
 
-def _nearest_fact(fact: str, made: list[str]) -> str | None:
-    """The closest fact; the measure of a precaution stays as it was written."""
-    near = nearest(fact, made)
-    parts = fact.split(".")
-    if near is None or not near.endswith(".MEASURE"):
-        return near
-    return near.removesuffix("MEASURE") + parts[-1] if len(parts) > 2 else near
+def _meant(fact: str, known: list[str]) -> str | None:
+    """The fact that a mistyped one most likely meant; of a step that there is, by its measures alone."""
+    step, _, measure = fact.rpartition(".")
+    measures = [one.rpartition(".")[2] for one in known if one.rpartition(".")[0] == step]
+    if not measures:
+        return nearest(fact, known)
+    near = nearest(measure, measures)
+    return f"{step}.{near}" if near else None
 
 
-def _facts(context: Context) -> Iterator[str]:
-    for step in context.named:
-        if step.stage in _PER_ROW:
-            yield f"{step.stage}.{step.id}"
-        else:
-            yield f"{'explain' if step.declaration.direction else step.stage}.{step.id}.MEASURE"
-    if context.spec.model.keras and context.spec.model.onnx:
-        yield from (f"model.parity.{measure}" for measure in PARITY)
-    if context.has_labels("test"):
-        yield "model.performance.MEASURE"
-    if context.spec.tuning is not None:
-        yield "tuning.MEASURE"
-
-
-def _check_parity(context: Context, fact: str, at: Path_) -> bool:
-    if context.spec.model.keras and context.spec.model.onnx:
-        return True
-    message = f"`{fact}` compares the two files, and the audit has one"
-    context.error(UNKNOWN_FACT, message, at, "give both `model.keras` and `model.onnx`, or delete the gate")
-    return False
-
-
-def _check_performance(context: Context, fact: str, at: Path_) -> bool:
-    if context.has_labels("test"):
-        return True
-    message = f"`{fact}` needs a labelled test split"
-    context.error(UNKNOWN_FACT, message, at, "add `data.test` with its `target`, or delete the gate")
-    return False
+def _say_missing(context: Context, fact: str, at: Path_) -> bool:
+    """Say what a fact of the model would need, where the audit does not have it."""
+    kind = fact.split(".")[1:2]
+    if kind == ["parity"] and not (context.spec.model.keras and context.spec.model.onnx):
+        message = f"`{shortened(fact)}` compares the two files, and the audit has one"
+        help_ = "give both `model.keras` and `model.onnx`, or delete the gate"
+    elif kind == ["performance"] and not context.has_labels("test"):
+        message = f"`{shortened(fact)}` needs a labelled test split"
+        help_ = "add `data.test` with its `target`, or delete the gate"
+    else:
+        return False
+    context.error(UNKNOWN_FACT, message, at, help_)
+    return True
 
 
 def _check_keys(context: Context, gate: Gate, stage: str, at: Path_) -> None:
@@ -141,14 +118,27 @@ def _check_keys(context: Context, gate: Gate, stage: str, at: Path_) -> None:
             }[key]
             message = f"a gate on `{shortened(gate.fact)}` needs `{key}`"
             context.error(GATE_FORM, message, at, help_, f"needs `{key}`")
+    if gate.bound != "value" and gate.aggregate in ("min", "max") and "aggregate" in takes:
+        message = f"the {gate.aggregate} over rows has no interval, so `bound: {gate.bound}` could never be judged"
+        context.error(GATE_FORM, message, (*at, "bound"), "aggregate by `median` or `mean`, or delete `bound`")
     if gate.between is not None and "between" in takes:
         for index, name in enumerate(gate.between):
             _check_attribution(context, name, (*at, "between", index))
         if gate.between[0] == gate.between[1]:
             message = "a step is compared with itself"
             context.error(GATE_FORM, message, (*at, "between"), "name two different steps")
+        _check_comparable(context, gate.between, (*at, "between"))
     if gate.of is not None and "of" in takes:
         _check_attribution(context, gate.of, (*at, "of"))
+
+
+def _check_comparable(context: Context, between: list[str], at: Path_) -> None:
+    known = {step.id for step in context.attributions}
+    first, second = between
+    if known.issuperset(between) and context.ground_name(first) != context.ground_name(second):
+        message = f"`{shortened(first)}` and `{shortened(second)}` do not explain the same rows and features"
+        help_ = "give both steps the same `rows` and `features`, or compare others"
+        context.error(INCOMPARABLE, message, at, help_)
 
 
 def _check_attribution(context: Context, name: str, at: Path_) -> None:
@@ -158,4 +148,7 @@ def _check_attribution(context: Context, name: str, at: Path_) -> None:
     near = nearest(name, known)
     label = f"did you mean `{near}`?" if near else ""
     help_ = f"explaining steps: {quoted(known)}" if known else "add steps under `explain`"
+    left_out = {one.step: one.because for one in context.document.composition.left_out}
+    if name in left_out:
+        label = f"left out: `{left_out[name]}` does not hold"
     context.error(UNKNOWN_STEP, f"no explaining step is called `{shortened(name)}`", at, help_, label)

@@ -24,6 +24,17 @@ DUPLICATE_STEP = Code(
     " two an `id`.",
 )
 
+AUTO_FORM = Code(
+    4083,
+    "auto-form",
+    "`use: auto` stands once under a stage. It takes no key but `with`, and there `without: [METHOD, …]`,"
+    " `only: [METHOD, …]` and `params: {METHOD: {…}}`. To have a method whatever the rules say, name it in a step of"
+    " its own beside `auto`.",
+)
+
+AUTO = "auto"
+"""Stands for a method where the strategy is to choose."""
+
 _PLACES = {"perturbation": "explain.perturbation", "gradient": "explain.gradient"}
 
 
@@ -32,6 +43,9 @@ def check_names(context: Context) -> None:
     first: dict[str, Path_] = {}
     context.steps_known = True
     for stage, path, step in steps_of(context.spec):
+        if step.use == AUTO:
+            _remember_auto(context, stage, path)
+            continue
         declaration = catalogue().get(step.use)
         if declaration is None:
             _say_unknown(context, stage, (*path, "use"), step.use)
@@ -53,8 +67,16 @@ def check_names(context: Context) -> None:
         context.steps_known = False
 
 
+def _remember_auto(context: Context, stage: Stage, path: Path_) -> None:
+    if stage in context.auto:
+        message = f"`auto` stands twice under `{_place(stage)}`"
+        context.error(AUTO_FORM, message, (*path, "use"), "delete one of the two")
+        context.steps_known = False
+    context.auto.setdefault(stage, path)
+
+
 def _say_unknown(context: Context, stage: Stage, path: Path_, name: str) -> None:
-    here = [d.name for d in catalogue().values() if d.stage == stage]
+    here = catalogue().of_stage(stage)
     near = nearest(name, here) or nearest(name, catalogue())
     label = ""
     if near:

@@ -15,13 +15,17 @@ def check_parameters(context: Context) -> None:
         schema: Schema[Any] = Schema(named.declaration.params, f"the parameters of `{named.declaration.name}`")
         params, found = problems(schema, named.step.with_, context.document, at)
         for item in found:
-            context.diagnostics.add(item)
+            if item.path not in context.document.composition.refused:
+                context.diagnostics.add(item)
         if params is None:
             continue
         span = context.document.value_span((*named.path, "use"))
         file = (
-            runs_on(context, named.declaration)
+            runs_on(context, named.declaration, named.id)
             if named.declaration.capability or named.declaration.is_request
             else None
         )
-        context.steps.append(ResolvedStep(named.stage, named.id, named.declaration, params, named.path, span, file))
+        ground = context.grounds.get(named.id)
+        context.steps.append(
+            ResolvedStep(named.stage, named.id, named.declaration, params, named.path, span, file, named.chosen, ground)
+        )

@@ -1,9 +1,14 @@
 """Which rows are explained, and for which class."""
 
 from pgx_compiler.analysis.checks.model import NOT_FOR_REGRESSION
+from pgx_compiler.analysis.checks.names import AUTO
+from pgx_compiler.analysis.checks.strategy import may_explain
 from pgx_compiler.analysis.context import Context
+from pgx_compiler.analysis.resolved import DataFile
 from pgx_compiler.diagnostics.diagnostic import Code
 from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
+from pgx_compiler.spec.model import RowSelection
+from pgx_compiler.spec.source import Path_
 from runtimes import datasets
 from runtimes.datasets import DataFileError
 
@@ -40,39 +45,47 @@ _SELECTORS = ("sample", "ids", "errors", "borderline", "all")
 def check_rows(context: Context) -> None:
     """Settle how many rows are explained."""
     _check_target(context)
-    if not context.spec.explain.perturbation and not context.spec.explain.gradient and not _says_rows(context):
+    if not _explains(context) and not _says_rows(context):
         context.rows = 0
         return
-    rows = context.spec.explain.rows
+    context.rows = count_rows(context, context.select, context.at_common("rows"))
+
+
+def count_rows(context: Context, rows: RowSelection, at: Path_) -> int | None:
+    """How many rows a selection takes at most; None where it cannot be held, which has been said then."""
     if rows.from_ == "test" and context.spec.data.test is None:
-        help_ = "add `data.test`, or write `explain: {rows: {from: train, sample: 32}}`"
-        context.error(
-            NO_SPLIT, "the explained rows come from the test split, and there is none", ("explain", "rows"), help_
-        )
-        return
-    if not _check_selectors(context):
-        return
-    file = context.explained
+        help_ = "add `data.test`, or write `rows: {from: train, sample: 32}`"
+        context.error(NO_SPLIT, "the explained rows come from the test split, and there is none", at, help_)
+        return None
+    if not _check_selectors(context, rows, at):
+        return None
+    file = context.data.get(rows.from_)
     if file is None:
-        return
+        return None
     there = file.facts.rows
     asked = rows.sample or rows.errors or rows.borderline or (len(rows.ids) if rows.ids else there)
     if asked > there:
         key = next(key for key in _SELECTORS if getattr(rows, key))
         message = f"{asked} rows are asked for, `{file.relative}` has {there}"
-        context.error(TOO_FEW_ROWS, message, ("explain", "rows", key), f"at most {there}, or `all: true`")
-        return
+        context.error(TOO_FEW_ROWS, message, (*at, key), f"at most {there}, or `all: true`")
+        return None
     if rows.ids:
-        _check_ids(context, rows.ids)
-    context.rows = asked
+        _check_ids(context, rows.ids, file, at)
+    return asked
+
+
+def _explains(context: Context) -> bool:
+    """Whether rows will be explained: by the author's steps, or because the strategy may choose some."""
+    explain = context.spec.explain
+    written = any(step.use != AUTO for step in (*explain.perturbation, *explain.gradient))
+    return written or may_explain(context)
 
 
 def _says_rows(context: Context) -> bool:
     return ("explain", "rows") in context.document.keys
 
 
-def _check_selectors(context: Context) -> bool:
-    rows, at = context.spec.explain.rows, ("explain", "rows")
+def _check_selectors(context: Context, rows: RowSelection, at: Path_) -> bool:
     chosen = [key for key in _SELECTORS if getattr(rows, key)]
     help_ = f"keep one of {quoted(_SELECTORS)}"
     if len(chosen) != 1:
@@ -100,9 +113,7 @@ def _check_selectors(context: Context) -> bool:
     return True
 
 
-def _check_ids(context: Context, ids: list[str | int]) -> None:
-    file = context.explained
-    assert file is not None
+def _check_ids(context: Context, ids: list[str | int], file: DataFile, rows: Path_) -> None:
     try:
         known = datasets.read(file.path).row_ids
     except DataFileError:
@@ -110,7 +121,7 @@ def _check_ids(context: Context, ids: list[str | int]) -> None:
     names = {str(name) for name in (range(file.facts.rows) if known is None else known)}
     before: set[str] = set()
     for index, wanted in enumerate(ids):
-        at = ("explain", "rows", "ids", index)
+        at = (*rows, "ids", index)
         if str(wanted) not in names:
             help_ = f"rows are called {quoted(sorted(names)[:5])} and so on" if names else "the split is empty"
             context.error(UNKNOWN_ROW, f"no row of `{file.relative}` is called `{shortened(wanted)}`", at, help_)
@@ -125,10 +136,12 @@ def _check_target(context: Context) -> None:
         if target != "predicted":
             context.error(NOT_FOR_REGRESSION, "regression has no target class", at, "delete `target`", on="key")
     elif target == "label":
-        split = context.spec.explain.rows.from_
-        if not context.has_labels(split):
-            message = f"`label` needs the labels of the {split} data"
-            context.error(ROW_SELECTION, message, at, f"name them: `data.{split}.target`")
+        steps = (*context.spec.explain.perturbation, *context.spec.explain.gradient)
+        splits = {context.select.from_, *(step.rows.from_ for step in steps if step.rows is not None)}
+        for split in sorted(splits):
+            if not context.has_labels(split):
+                message = f"`label` needs the labels of the {split} data"
+                context.error(ROW_SELECTION, message, at, f"name them: `data.{split}.target`")
     elif target != "predicted" and context.classes is not None and target not in context.classes:
         near = nearest(target, [*context.classes, "predicted", "label"])
         label = f"did you mean `{near}`?" if near else ""

@@ -11,7 +11,7 @@ from pgx_compiler.diagnostics.diagnostic import Code
 from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
 from pgx_compiler.methods.catalogue import catalogue, computing
 from pgx_compiler.methods.declaration import Declaration
-from pgx_compiler.spec.model import Dimension, Tuning
+from pgx_compiler.spec.search import Dimension, Tuning
 from pgx_compiler.spec.source import Path_
 from runtimes.capabilities import CAPABILITIES
 
@@ -90,7 +90,7 @@ def _check_objective(context: Context, tuning: Tuning) -> None:
 
 
 def _check_constraints(context: Context, tuning: Tuning) -> None:
-    known = [f"agreement.{d.name}" for d in catalogue().values() if d.stage == "agreement"]
+    known = [f"agreement.{name}" for name in catalogue().of_stage("agreement")]
     for name, bound in tuning.explain.require.items():
         at: Path_ = ("tuning", "explain", "require", name)
         if name not in known:
@@ -109,10 +109,10 @@ def _check_findings(context: Context, tuning: Tuning) -> None:
     if not context.steps_known:
         return
     raised = sorted({code for step in context.of_stage("precaution") for code in step.declaration.codes})
-    everywhere = {code: d.name for d in catalogue().values() for code in d.codes}
     for index, cut in enumerate(tuning.narrow):
         if cut.finding in raised:
             continue
+        everywhere = {code: d.name for d in catalogue().values() for code in d.codes}
         near = nearest(cut.finding, raised)
         label = f"did you mean `{near}`?" if near else ""
         help_ = f"findings of the listed steps: {quoted(raised)}" if raised else "list a precaution step that makes it"
@@ -124,10 +124,14 @@ def _check_findings(context: Context, tuning: Tuning) -> None:
 
 
 def _check_methods(context: Context, tuning: Tuning, offered: frozenset[str]) -> None:
-    able = [d.name for d in catalogue().values() if d.direction and _usable(context, d, offered)]
     for index, name in enumerate(tuning.explain.methods):
         at: Path_ = ("tuning", "explain", "methods", index)
         declaration = catalogue().get(name)
+        if declaration and declaration.direction and _usable(context, declaration, offered):
+            if name in tuning.explain.methods[:index]:
+                context.error(CANNOT_TUNE, f"`{name}` is listed twice", at, "list every method once")
+            continue
+        able = [d.name for d in catalogue().values() if d.direction and _usable(context, d, offered)]
         help_ = f"one of: {quoted(able)}"
         if declaration is None:
             near = nearest(name, able)
@@ -139,10 +143,8 @@ def _check_methods(context: Context, tuning: Tuning, offered: frozenset[str]) ->
         elif context.spec.data.modality not in declaration.modalities:
             message = f"`{name}` does not work on {context.spec.data.modality} data"
             context.error(WRONG_MODALITY, message, at, help_)
-        elif name not in able:
+        else:
             context.error(MISSING_CAPABILITY, f"`{name}` cannot be run on a Keras candidate", at, help_)
-        elif name in tuning.explain.methods[:index]:
-            context.error(CANNOT_TUNE, f"`{name}` is listed twice", at, "list every method once")
 
 
 def _usable(context: Context, declaration: Declaration, offered: frozenset[str]) -> bool:

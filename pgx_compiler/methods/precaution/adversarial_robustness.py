@@ -75,6 +75,14 @@ class _Attacked:
     tasks={"classification"},
     needs={"labels"},
     codes=("adversarial_weakness",),
+    measures=(
+        "accuracy_clean",
+        "accuracy_noise",
+        "accuracy_single_step",
+        "accuracy_attacked",
+        "eps_halving",
+        "share_flat",
+    ),
     paper="https://arxiv.org/abs/1412.6572",
     cost=_cost,
 )

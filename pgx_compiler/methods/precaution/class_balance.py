@@ -24,7 +24,12 @@ class ClassBalanceParams(Params):
     """Training rows below which a class is called too small to learn or to judge."""
 
 
-@precaution(tasks={"classification"}, needs={"labels"}, codes=("class_imbalance", "small_sample"))
+@precaution(
+    tasks={"classification"},
+    needs={"labels"},
+    codes=("class_imbalance", "small_sample"),
+    measures=("n_rows", "n_classes", "rows_rarest", "share_rarest", "imbalance_ratio"),
+)
 def class_balance(data: AuditData, params: ClassBalanceParams) -> Report:
     """Count the training rows of each class.
 

@@ -24,7 +24,12 @@ class CorrelationParams(Params):
     """Absolute correlation that every two members of a cluster must reach."""
 
 
-@precaution(modalities={"tabular"}, codes=("correlated_features",), paper="https://doi.org/10.1016/j.jkss.2012.10.002")
+@precaution(
+    modalities={"tabular"},
+    codes=("correlated_features",),
+    measures=("correlation_max", "strong_pairs", "correlation_{variables}"),
+    paper="https://doi.org/10.1016/j.jkss.2012.10.002",
+)
 def correlation(data: AuditData, params: CorrelationParams) -> Report:
     """Measure how strongly the variables of a table hang together, pair by pair, and group those that do.
 

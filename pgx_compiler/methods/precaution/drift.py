@@ -61,7 +61,12 @@ class _Compared:
         return judge(self.result.value >= self.limits.warn, self.q, min(self.n), self.limits.min_rows)
 
 
-@precaution(needs={"test"}, codes=("feature_drift", "label_drift"), paper="https://doi.org/10.3390/risks7020053")
+@precaution(
+    needs={"test"},
+    codes=("feature_drift", "label_drift"),
+    measures=("drift_max", "share_drifted", "label_drift", "{statistic}_{variable}"),
+    paper="https://doi.org/10.3390/risks7020053",
+)
 def drift(data: AuditData, params: DriftParams) -> Report:
     """Compare the distribution of every variable, and of the labels, between training and test rows.
 

@@ -28,7 +28,10 @@ class DuplicateRowsParams(Params):
     """Share of training rows whose twins have another label, from which it is a warning; below it a note."""
 
 
-@precaution(codes=("duplicate_rows", "conflicting_labels", "split_leakage"))
+@precaution(
+    codes=("duplicate_rows", "conflicting_labels", "split_leakage"),
+    measures=("share_repeated", "share_conflicting", "accuracy_ceiling", "share_leaked", "leaked_by_chance"),
+)
 def duplicate_rows(data: AuditData, params: DuplicateRowsParams) -> Report:
     """Find rows whose model inputs are equal in every value.
 

@@ -41,7 +41,10 @@ class _Column:
         return float(self.train.mean()) if len(self.train) else 0.0
 
 
-@precaution(codes=("missing_values", "missing_not_at_random"))
+@precaution(
+    codes=("missing_values", "missing_not_at_random"),
+    measures=("rows_incomplete", "share_missing_max", "share_missing_{variable}"),
+)
 def missing_values(data: AuditData, params: MissingValuesParams, rng: np.random.Generator) -> Report:
     """Count missing values in every variable, and look for a pattern in what is missing.
 

@@ -45,7 +45,10 @@ class _Judged:
     """Power of ten by which the extreme values seem to be off."""
 
 
-@precaution(codes=("outliers",))
+@precaution(
+    codes=("outliers",),
+    measures=("share_outlying_max", "robust_z_max", "share_outlying_{variable}"),
+)
 def outliers(data: AuditData, params: OutliersParams) -> Report:
     """Look for values that lie far from the rest of their variable.
 

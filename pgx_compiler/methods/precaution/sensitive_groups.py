@@ -36,7 +36,10 @@ class SensitiveGroupsParams(Params):
     """AUC of telling the group from all other variables together, from which it is a finding."""
 
 
-@precaution(codes=("group_disparity", "sensitive_proxy"))
+@precaution(
+    codes=("group_disparity", "sensitive_proxy"),
+    measures=("label_ratio_min", "proxy_auc_max", "label_ratio_{group}", "proxy_auc_{group}_{variable}"),
+)
 def sensitive_groups(data: AuditData, params: SensitiveGroupsParams, rng: np.random.Generator) -> Report:
     """Compare the labels of the training rows between groups of people, and look for variables that give a group away.
 

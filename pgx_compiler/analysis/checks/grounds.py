@@ -1,0 +1,45 @@
+"""Which steps explain rows or features of their own, and are what compares them on one ground?"""
+
+from typing import Any
+
+from pgx_compiler.analysis.checks.features import patches_of
+from pgx_compiler.analysis.checks.rows import count_rows
+from pgx_compiler.analysis.context import Context, NamedStep
+from pgx_compiler.analysis.resolved import Ground
+from pgx_compiler.evidence.canonical import digest
+from pgx_compiler.spec.model import ExplainStep, RowSelection
+
+
+def check_grounds(context: Context) -> None:
+    """Settle the rows and features of each step that has its own."""
+    for named in context.attributions:
+        if isinstance(named.step, ExplainStep) and (named.step.rows or named.step.features):
+            ground = _ground(context, named, named.step)
+            if ground is not None and ground.name:
+                context.grounds[named.id] = ground
+
+
+def _ground(context: Context, named: NamedStep, step: ExplainStep) -> Ground | None:
+    select, choice = step.rows or context.select, step.features or context.choice
+    rows_at, features_at = (*named.path, "rows"), (*named.path, "features")
+    rows, features, patch = context.rows, context.features, context.patch
+    if select != context.select:
+        rows = count_rows(context, select, rows_at)
+    if choice != context.choice and context.spec.data.modality == "image" and context.inputs:
+        patches = patches_of(context, choice, features_at)
+        patch, features = patches if patches is not None else (patch, None)
+    if rows is None or features is None:
+        return None
+    words = [] if select == context.select else described(select)
+    rows_name = f"[{','.join(words)}]" if words else ""
+    if patch != context.patch:
+        words = [*words, f"size={patch}"]
+    return Ground(f"[{','.join(words)}]" if words else "", select, rows, features, patch, rows_name)
+
+
+def described(select: RowSelection) -> list[str]:
+    """A selection of rows in words that can be part of a node's name, the same for the same rows: ``sample=8``."""
+    given: dict[str, Any] = select.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    if "ids" in given:
+        given["ids"] = digest(given["ids"])[:8]
+    return [f"{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in sorted(given.items())]

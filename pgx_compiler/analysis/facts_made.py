@@ -1,0 +1,118 @@
+"""Which facts an audit will make, as far as that is known before anything is computed."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pgx_compiler.analysis.context import Context, NamedStep
+from pgx_compiler.methods.catalogue import computing
+from pgx_compiler.methods.declaration import Declaration
+
+PARITY = ("max_difference", "max_score_difference")
+TUNING = ("trials", "feasible", "accepted")
+ALWAYS_EXPLAINED = ("rows_without_attribution", "rows_forward", "rows_backward")
+"""Measures of every attribution step."""
+
+_OPEN = r"[^.\s]+"
+"""A part of a name that only the data can say."""
+
+
+@dataclass(frozen=True)
+class FactName:
+    """One fact, or a family of them."""
+
+    shown: str
+    """As people write it: ``precaution.drift.drift_max``, ``precaution.drift.psi_VARIABLE``."""
+    pattern: re.Pattern[str]
+
+    @property
+    def certain(self) -> bool:
+        """Whether it is one fact, so that it can be proposed as it stands."""
+        return self.pattern.pattern == re.escape(self.shown)
+
+
+def facts_made(context: Context) -> list[FactName]:
+    """Every fact that a gate may stand on; of agreement and faithfulness the part that precedes the steps compared."""
+    return [_fact(name) for name in _names(context)]
+
+
+def _names(context: Context) -> Iterator[str]:
+    for step in context.named:
+        if step.declaration.direction:
+            yield from (f"explain.{step.id}.{measure}" for measure in _of_explanation(step.declaration))
+        elif step.stage == "precaution":
+            yield from (f"precaution.{step.id}.{measure}" for measure in _of_precaution(context, step))
+        else:
+            yield f"{step.stage}.{step.id}"
+    yield from _of_model(context)
+    yield from _of_reliance(context)
+    yield from _of_tuning(context)
+
+
+def _of_precaution(context: Context, step: NamedStep) -> Iterator[str]:
+    if not step.declaration.measures:
+        yield "{measure}"
+    known = next((one.params for one in context.steps if one.id == step.id), None)
+    for measure in step.declaration.measures:
+        for name in re.findall(r"\{(\w+)\}", measure):
+            value = getattr(known, name, None)
+            if value is not None:
+                measure = measure.replace(f"{{{name}}}", str(value))
+        yield measure
+
+
+def _of_explanation(declaration: Declaration) -> Iterator[str]:
+    yield from ALWAYS_EXPLAINED
+    able = computing(declaration.name) if declaration.is_request else (declaration,)
+    if any("completeness" in one.laws for one in able):
+        yield from ("completeness_gap", "completeness_gap_relative")
+    if any(one.stochastic for one in able):
+        yield "standard_error"
+
+
+def _of_model(context: Context) -> Iterator[str]:
+    spec = context.spec
+    classifies = spec.model.task == "classification"
+    if spec.model.keras and spec.model.onnx:
+        yield from (f"model.parity.{measure}" for measure in PARITY)
+        if context.n_outputs is None or context.n_outputs > 1:
+            yield "model.parity.same_class"
+    if context.has_labels("test"):
+        measures = ["accuracy", "majority_share", "log_loss"] if classifies else ["rmse", "mean_absolute_error"]
+        if classifies and context.n_outputs in (None, 2):
+            measures.append("auc")
+        if classifies and context.has_labels("train"):
+            measures.append("accuracy_train")
+        yield from (f"model.performance.{measure}" for measure in measures)
+
+
+def _of_reliance(context: Context) -> Iterator[str]:
+    """Not among them: the share of drifted features, which is measured only where there are some."""
+    steps = context.attributions
+    for expected in context.spec.strategy.expectations:
+        share = expected.effect in ("irrelevant", "matters")
+        for step in steps:
+            if share or step.declaration.signed:
+                measure = "share" if share else "direction"
+                yield f"reliance.{expected.feature}.{expected.effect}.{measure}.{step.id}"
+    features = context.spec.data.features
+    known = context.features.names if context.features else tuple(features)
+    if any(features[name].role == "sensitive" for name in known if name in features):
+        yield from (f"reliance.sensitive_share.{step.id}" for step in steps)
+
+
+def _of_tuning(context: Context) -> Iterator[str]:
+    tuning = context.spec.tuning
+    if tuning is None:
+        return
+    yield from (f"tuning.{measure}" for measure in TUNING)
+    metrics = ["validation.loss", *(["validation.accuracy"] if context.spec.model.task == "classification" else [])]
+    metrics += tuning.explain.require
+    yield from (f"tuning.{which}.{metric}" for which in ("audited", "best") for metric in metrics)
+
+
+def _fact(name: str) -> FactName:
+    """A name whose words in braces are open."""
+    parts = re.split(r"\{(\w+)\}", name)
+    pattern = "".join(_OPEN if index % 2 else re.escape(part) for index, part in enumerate(parts))
+    return FactName("".join(p.upper() if i % 2 else p for i, p in enumerate(parts)), re.compile(pattern))

@@ -1,0 +1,1 @@
+"""The strategy chooses methods: rules as data, what they may know, and the choice with its reasons."""

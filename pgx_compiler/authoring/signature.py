@@ -1,0 +1,63 @@
+"""What a model says of itself: the modality it reads, its task, its output; each with the reason for the guess."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from runtimes.target import ModelFacts
+
+Modality = Literal["tabular", "image", "text", "series"]
+Task = Literal["classification", "regression"]
+
+_LINKS = ("softmax", "sigmoid", "logistic")
+_SEQUENTIAL = ("LSTM", "GRU", "SimpleRNN", "Bidirectional", "Conv1D", "RNN")
+_OF_CLASSES = ("crossentropy", "cross_entropy", "hinge")
+_OF_NUMBERS = ("mean_squared", "mean_absolute", "mse", "mae", "huber", "poisson", "logcosh", "log_cosh", "quantile")
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A value, and why it was taken."""
+
+    value: str
+    why: str
+
+
+def modality_of(facts: ModelFacts) -> Guess:
+    """What a row is, by the shape of the model's input and the layers that read it."""
+    if len(facts.inputs) > 1:
+        wide = [tensor for tensor in facts.inputs if len(tensor.shape) > 2]
+        if not wide:
+            return Guess("tabular", f"the model has {len(facts.inputs)} inputs, one a column")
+    shape = facts.inputs[0].shape[1:]
+    words = " × ".join("any" if size is None else str(size) for size in shape)
+    if "Embedding" in facts.operators and len(shape) == 1:
+        return Guess("text", f"the model embeds {words} tokens a row")
+    if len(shape) <= 1:
+        return Guess("tabular", f"the model reads {words or 'one number'}{' numbers' if words else ''} a row")
+    if len(shape) == 2 and (shape[0] is None or any(kind in facts.operators for kind in _SEQUENTIAL)):
+        return Guess("series", f"the model reads {words} a row, in sequence")
+    return Guess("image", f"the model reads {words} a row")
+
+
+def task_of(facts: Sequence[ModelFacts], labels_are_classes: bool | None) -> Guess:
+    """Classification or regression: by the last activation, else the loss, else the scores, else the labels."""
+    for one in facts:
+        if one.activation in _LINKS:
+            return Guess("classification", f"the output ends in {one.activation}")
+    for one in facts:
+        loss = (one.loss or "").casefold()
+        if any(word in loss for word in _OF_CLASSES):
+            return Guess("classification", f"the loss is {one.loss}")
+        if any(word in loss for word in _OF_NUMBERS):
+            return Guess("regression", f"the loss is {one.loss}")
+    if all("value" not in one.scores for one in facts):
+        return Guess("classification", "the model gives probabilities")
+    if labels_are_classes and facts[0].n_outputs > 1:
+        return Guess("classification", "the labels are classes, one output each")
+    return Guess("regression", "the output is a number without bounds")
+
+
+def rescales(facts: ModelFacts) -> bool:
+    """Whether the model brings integer pixels onto its own range."""
+    return any(layer.kind in ("Rescaling", "Normalization") for layer in facts.layers)
