@@ -261,8 +261,7 @@ def _tuning(audit: Resolved) -> Iterator[Node]:
     tuning = audit.spec.tuning
     if tuning is None:
         return
-    dumped: dict[str, Any] = tuning.model_dump(mode="json", exclude={"narrow": {"__all__": {"reason"}}})
-    dumped["narrow"] = [item.model_dump(mode="json") for item in tuning.narrow]
+    dumped: dict[str, Any] = tuning.model_dump(mode="json")
     dumped["explain"]["methods"] = [_method(name) for name in tuning.explain.methods]
     dumped["agreement"] = [
         _method(metric.removeprefix("agreement."), _params_of(audit, metric))

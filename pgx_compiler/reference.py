@@ -161,7 +161,9 @@ def _findings() -> Iterator[str]:
 
 
 def _made_by(code: str, by: Mapping[str, str]) -> str:
-    return f"`{by[code]}`" if code in by else "nothing yet: the word is reserved" if FINDING_CODES[code].reserved else "pgx"
+    if code in by:
+        return f"`{by[code]}`"
+    return "nothing yet: the word is reserved" if FINDING_CODES[code].reserved else "pgx"
 
 
 # language

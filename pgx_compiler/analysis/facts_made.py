@@ -23,12 +23,13 @@ class FactName:
 
     shown: str
     """As people write it: ``precaution.drift.drift_max``, ``precaution.drift.psi_VARIABLE``."""
-    pattern: re.Pattern[str]
+    pattern: re.Pattern[str] | None = None
+    """Of a family: what its members look like. A fact by itself needs none, and most are facts by themselves."""
 
     @property
     def certain(self) -> bool:
         """Whether it is one fact, so that it can be proposed as it stands."""
-        return self.pattern.pattern == re.escape(self.shown)
+        return self.pattern is None
 
 
 def facts_made(context: Context) -> list[FactName]:
@@ -114,5 +115,7 @@ def _of_tuning(context: Context) -> Iterator[str]:
 def _fact(name: str) -> FactName:
     """A name whose words in braces are open."""
     parts = re.split(r"\{(\w+)\}", name)
+    if len(parts) == 1:
+        return FactName(name)
     pattern = "".join(_OPEN if index % 2 else re.escape(part) for index, part in enumerate(parts))
     return FactName("".join(p.upper() if i % 2 else p for i, p in enumerate(parts)), re.compile(pattern))

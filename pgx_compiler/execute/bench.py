@@ -130,7 +130,7 @@ def read_labels(raw: NDArray[Any], source: Mapping[str, Any]) -> NDArray[Any]:
         return raw.astype(np.float64)
     classes = list(source["classes"])
     values, inverse = np.unique(raw.astype(np.str_) if wordy else raw, return_inverse=True)
-    named = [_class_name(value) for value in values]
+    named = [value if value in classes else _class_name(value) for value in values]
     position = {name: index for index, name in enumerate(classes)}
     if set(named) <= set(position):
         return np.array([position[name] for name in named], np.int64)[inverse]
@@ -150,9 +150,10 @@ def read_labels(raw: NDArray[Any], source: Mapping[str, Any]) -> NDArray[Any]:
 
 
 def _class_name(value: Any) -> str:
-    """A label as a class would be named: the whole number 1.0 is ``1``."""
+    """A label as a class would be named: the whole number 1.0 is ``1``, also where a table writes it so."""
     if isinstance(value, str):
-        return value
+        whole = None if value.isdigit() else _position(value)
+        return value if whole is None else str(whole)
     return str(int(value)) if value == int(value) else f"{value:g}"
 
 

@@ -43,7 +43,7 @@ def fingerprint(graph: Graph, context: Context) -> Graph:
             ingredients["source"] = source_digest(node.op, node.method, node.runtime)
             names = frameworks()[node.runtime].TARGET.distributions if node.runtime else ()
             ingredients["computed_by"] = {
-                name: context.versions[name] for name in sorted({*names, *_HOST}) if name in context.versions
+                name: context.versions[name] for name in sorted({*names, *_HOST, *(("hyperopt",) if node.op == "tune" else ())}) if name in context.versions
             }
         done[node.id] = node.but(key=digest(ingredients), ingredients=ingredients)
     return Graph(done.values())

@@ -294,7 +294,7 @@ class Accepted(SpecModel):
     """The feature or step it is about (default: any)."""
     reason: str = descriptive(min_length=1)
     """Why it is acceptable; printed."""
-    until: str | None = descriptive(None, pattern=r"^\d{4}-\d{2}-\d{2}$")
+    until: str | None = semantic(None, pattern=r"^\d{4}-\d{2}-\d{2}$")
     """Date after which it counts again."""
 
 

@@ -46,7 +46,7 @@ class Narrowing(SpecModel):
     """Finding code: ``small_sample``."""
     space: dict[str, Dimension] = semantic()
     """The dimensions as they should be then."""
-    reason: str = descriptive()
+    reason: str = semantic()
     """Why; printed in the factsheet."""
 
 

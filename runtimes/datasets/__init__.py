@@ -89,12 +89,18 @@ def read(path: Path, text: Collection[str] = ()) -> RawData:
     return data
 
 
-def read_column(path: Path, name: str) -> NDArray[Any]:
-    """Read one named array or column, ``(rows, ...)``, as `read` gives it. Raises `DataFileError` and `KeyError`."""
+def read_column(path: Path, name: str, text: bool = False) -> NDArray[Any]:
+    """Read one named array or column, ``(rows, ...)``, as `read` gives it. Raises `DataFileError` and `KeyError`.
+
+    Args:
+        path: the file.
+        name: of the array or column.
+        text: its cells are wanted as they are written, as with `read`.
+    """
     module = _format_of(path)
     if not hasattr(module, "read_column"):  # a format that cannot read less than everything
-        return read(path).arrays[name]
-    column: NDArray[Any] = module.read_column(path, name)
+        return read(path, {name} if text else ()).arrays[name]
+    column: NDArray[Any] = module.read_column(path, name, text)
     return column
 
 

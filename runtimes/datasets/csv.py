@@ -61,13 +61,14 @@ def read(path: Path, text: Collection[str] = ()) -> RawData:
     return RawData(arrays=arrays, row_ids=row_ids)
 
 
-def read_column(path: Path, name: str) -> NDArray[Any]:
+def read_column(path: Path, name: str, text: bool = False) -> NDArray[Any]:
     """Read one column of a table. Raises `DataFileError`, and `KeyError` where the table has none of that name."""
     header, rows = _table(path)
     if name not in header:
         raise KeyError(name)
     place = header.index(name)
-    return _column([row[place] for row in rows])
+    cells = [row[place] for row in rows]
+    return _words(cells) if text else _column(cells)
 
 
 def _table(path: Path) -> tuple[list[str], list[list[str]]]:

@@ -65,7 +65,7 @@ def read(path: Path) -> RawData:
     return RawData(arrays=arrays, row_ids=row_ids, feature_names=names)
 
 
-def read_column(path: Path, name: str) -> NDArray[Any]:
+def read_column(path: Path, name: str, text: bool = False) -> NDArray[Any]:  # noqa: ARG001
     """Read one array of an archive, leaving the others compressed. Raises `DataFileError`, and `KeyError`."""
     with _opened(path) as archive:
         found = {header.name: header for header in _headers(path, archive)}

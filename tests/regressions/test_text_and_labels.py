@@ -57,6 +57,9 @@ def test_labels_of_an_archive_may_be_names(tmp_path):
 def test_numbers_are_names_where_all_of_them_are_and_positions_otherwise():
     assert labels([20.0, 10.0, 20.0], "10", "20").tolist() == [1, 0, 1]
     assert labels(["1", "2"], "1", "2", "3").tolist() == [0, 1]
+    assert labels(["1.0", "2.0"], "1", "2", "3").tolist() == [0, 1]
+    assert labels(["1.0", "2.0"], "2.0", "1.0").tolist() == [1, 0]
+    assert labels(["01", "1"], "1", "01").tolist() == [1, 0]
     assert labels([1, 0], "good", "bad").tolist() == [1, 0]
     assert labels([2, 0], "0", "1", "2").tolist() == [2, 0]
 

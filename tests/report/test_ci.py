@@ -128,7 +128,7 @@ def test_a_step_without_a_result_fails_and_one_not_selected_is_skipped() -> None
 def test_workflow_commands_name_what_does_not_hold_and_nothing_that_does() -> None:
     lines = ci.render("github", sheet(findings=[finding("error", "holds")]), audit()).splitlines()
     assert [line.split(" ")[0] for line in lines] == ["::warning", "::error"]
-    assert "title=gate gate::agreement.x has no value: too few rows" in lines[0]
+    assert "title=gate::agreement.x has no value: too few rows" in lines[0]
 
 
 def test_the_word_offers_these_formats_and_text_and_json() -> None:

@@ -189,6 +189,7 @@ def test_one_column_is_what_it_is_among_all(tmp_path: Path) -> None:
     for file in (path, archive):
         with pytest.raises(KeyError):
             datasets.read_column(file, "nothing")
+    assert datasets.read_column(path, "age", text=True).tolist() == ["31", None]
 
 
 def test_a_format_that_reads_everything_at_once_gives_a_column_too(

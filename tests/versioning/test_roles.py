@@ -226,15 +226,7 @@ def test_a_difference_says_the_role_of_what_differs(place: Place) -> None:
     assert {change.role for change in told} == {place.role}
 
 
-REASON = "the search keeps the reason of a cut in its evidence, so that its words are in the search's key"
-KEYED = [
-    pytest.param(place, marks=pytest.mark.xfail(reason=REASON, strict=True) if place.path[-1] == "reason" and
-                 "narrow" in place.path else ())
-    for place in WITHOUT_EFFECT
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("place", KEYED, ids=str)
+@pytest.mark.parametrize("place", WITHOUT_EFFECT, ids=str)
 def test_no_key_depends_on_what_changes_no_answer(place: Place) -> None:
     pair = changed(place, START)
     assert pair is not None

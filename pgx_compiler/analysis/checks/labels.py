@@ -39,7 +39,7 @@ def check_labels(context: Context) -> None:
 
 def _check_split(context: Context, split: str, target: str, file: DataFile) -> None:
     try:
-        labels = datasets.read_column(file.path, target).reshape(-1)
+        labels = datasets.read_column(file.path, target, context.spec.model.task == "classification").reshape(-1)
     except DataFileError:
         return  # complained about where the file is inspected, or when it is run
     name = shortened(target)

@@ -34,7 +34,7 @@ def _command(remark: Remark, subject: str) -> str:
             properties |= {"col": str(span.column), "endColumn": str(span.end_column)}
     elif subject:
         properties = {"file": subject}
-    properties["title"] = f"{remark.rule.id} {remark.rule.name}"
+    properties["title"] = " ".join(dict.fromkeys([remark.rule.id, remark.rule.name]))
     listed = ",".join(f"{key}={_property(value)}" for key, value in properties.items())
     text = whole_sentence(remark) + (f"\nhelp: {remark.help}" if remark.help else "")
     return f"::{_COMMANDS[remark.level]} {listed}::{_data(harmless(text, keep_newlines=True))}\n"
