@@ -5,17 +5,22 @@
 """
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Sequence
 
-from pgx_compiler.words import AUTHOR, DAMAGED, INTERRUPTED, OURS, PASSED, answer, say, show_diagnostics, words
+from pgx_compiler.words import AUTHOR, DAMAGED, INTERRUPTED, OURS, CannotAnswer, answer, say, show_diagnostics, words
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status."""
     # no plugin of another distribution may change how a spec is read; looking for one takes 30 ms besides
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() != "utf-8":
+            # names, signs and JSON must come out whole whatever the locale; UTF-8 is what files hold here anyway
+            stream.reconfigure(encoding="utf-8")
     options = parser().parse_args(arguments)
     from pgx_compiler.diagnostics.diagnostic import AuthorError
     from pgx_compiler.evidence.store import DamagedEvidence
@@ -32,10 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("pgx: interrupted; finished steps are kept, run again to continue")
         return INTERRUPTED
-    except BrokenPipeError:
-        # the reader of stdout has gone; nothing is left to say to it
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return PASSED
+    except CannotAnswer as error:
+        say(f"pgx: cannot write to standard output: {error}")
+        return AUTHOR
     except Exception as error:  # noqa: BLE001  (the last line of defence: a sentence and a file, never a traceback)
         return _our_failure(error)
 
@@ -44,7 +48,9 @@ def _our_failure(error: Exception) -> int:
     import tempfile
     import traceback
 
-    with tempfile.NamedTemporaryFile("w", prefix="pgx-failure-", suffix=".txt", delete=False) as report:
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="pgx-failure-", suffix=".txt", delete=False, encoding="utf-8"
+    ) as report:
         report.write("".join(traceback.format_exception(error)))
     say(
         f"pgx: this is our mistake, not yours: {type(error).__name__}: {error}\n"

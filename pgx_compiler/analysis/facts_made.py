@@ -31,6 +31,10 @@ class FactName:
         """Whether it is one fact, so that it can be proposed as it stands."""
         return self.pattern is None
 
+    def covers(self, fact: str) -> bool:
+        """Whether a fact is this one, or one of this family."""
+        return self.shown == fact if self.pattern is None else self.pattern.fullmatch(fact) is not None
+
 
 def facts_made(context: Context) -> list[FactName]:
     """Every fact that a gate may stand on; of agreement and faithfulness the part that precedes the steps compared."""

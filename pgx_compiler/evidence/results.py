@@ -18,7 +18,7 @@ class Measure:
     """One number that a step has found; it becomes a fact of the factsheet."""
 
     name: str
-    """Within its step, snake_case: ``psi_max``. The fact's id is ``<stage>.<step>.<name>``."""
+    """Within its step, snake_case: ``drift_max``. The fact's id is ``<stage>.<step>.<name>``."""
     value: float | None
     """None: not measured; then `reason` says why."""
     title: str

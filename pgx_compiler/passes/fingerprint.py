@@ -43,7 +43,9 @@ def fingerprint(graph: Graph, context: Context) -> Graph:
             ingredients["source"] = source_digest(node.op, node.method, node.runtime)
             names = frameworks()[node.runtime].TARGET.distributions if node.runtime else ()
             ingredients["computed_by"] = {
-                name: context.versions[name] for name in sorted({*names, *_HOST, *(("hyperopt",) if node.op == "tune" else ())}) if name in context.versions
+                name: context.versions[name]
+                for name in sorted({*names, *_HOST, *(("hyperopt",) if node.op == "tune" else ())})
+                if name in context.versions
             }
         done[node.id] = node.but(key=digest(ingredients), ingredients=ingredients)
     return Graph(done.values())
@@ -58,7 +60,9 @@ def source_digest(op: str, method: str | None, runtime: str | None) -> str:
     """
     package = Path(pgx_compiler.__file__).parent
     computing = {file for file in (package / "execute").glob("*.py") if file.stem not in _SCHEDULING}
-    files = {*(package / "modalities").glob("*.py"), *computing, package / "methods" / "apply.py"}
+    files = {*(package / "modalities").glob("*.py"), *(package / "evidence").glob("*.py"), *computing}
+    files |= {package / "methods" / "apply.py", package / "methods" / "declaration.py"}
+    files |= {*(Path(runtimes.__file__).parent / "datasets").glob("*.py")}
     if op == "tune":
         files |= {*(package / "tuning").glob("*.py"), *(package / "methods").rglob("*.py")}
     if method is not None:

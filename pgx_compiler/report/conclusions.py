@@ -44,16 +44,7 @@ def may_conclude(
         )
     exact = [e for e in explanations if e.status == "done" and e.computed_by == "tree_shap"]
     said += [f"The values of {e.step} are exact Shapley values of this model, not estimates." for e in exact]
-    alike = [a for a in _ranked(agreement) if (a.median or 0) >= ALIKE]
-    across = [a for a in alike if a.across] or alike
-    if across:
-        best = max(across, key=lambda a: a.median or 0)
-        chance = "" if best.chance is None else f"; chance gives {best.chance:.2g}"
-        chance += "" if best.other_rows is None else f", explanations of different rows {best.other_rows:.2f}"
-        said.append(
-            f"{best.first} and {best.second} rank the features of these {best.n} rows alike (median rank correlation "
-            f"{best.median:.2f}{chance})."
-        )
+    said += _alike(agreement)
     said += _faithful(faithfulness)
     said += [
         f"The model does as people expect: {e.feature} is {_EXPECTED[e.effect]}."
@@ -61,6 +52,28 @@ def may_conclude(
         if e.status == "confirmed"
     ]
     return said
+
+
+def _alike(agreement: Sequence[AgreementEntry]) -> list[str]:
+    """How far the pairs that should agree do: the whole range, not the best of them."""
+    ranked = _ranked(agreement)
+    pairs = [a for a in ranked if a.across] or ranked
+    alike = [a for a in pairs if (a.median or 0) >= ALIKE]
+    if not alike:
+        return []
+    best = max(alike, key=lambda a: a.median or 0)
+    chance = "" if best.chance is None else f"; chance gives {best.chance:.2g}"
+    chance += "" if best.other_rows is None else f", explanations of different rows {best.other_rows:.2f}"
+    said = (
+        f"{best.first} and {best.second} rank the features of these {best.n} rows alike (median rank correlation "
+        f"{best.median:.2f}{chance})"
+    )
+    if len(pairs) > 1:
+        least = min(pairs, key=lambda a: a.median or 0)
+        said += (
+            f"; of {len(pairs)} such pairs the least alike are {least.first} and {least.second} ({least.median:.2f})"
+        )
+    return [said + "."]
 
 
 def _faithful(faithfulness: Sequence[FaithfulnessEntry]) -> list[str]:

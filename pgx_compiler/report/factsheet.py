@@ -30,7 +30,7 @@ class Fact(Part):
     """One number and everything needed to believe it."""
 
     id: str
-    """``precaution.drift.psi_max``, ``agreement.rank_correlation.kernel_shap~integrated_gradients.median``."""
+    """``precaution.drift.drift_max``, ``agreement.rank_correlation.kernel_shap~integrated_gradients.median``."""
     title: str
     value: Number | str | None
     unit: str = ""

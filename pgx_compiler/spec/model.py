@@ -266,7 +266,7 @@ class Gate(SpecModel):
     """What must hold, or the audit fails."""
 
     fact: str = semantic()
-    """Id of a fact: ``agreement.rank_correlation``, ``precaution.drift.psi_max``."""
+    """Id of a fact: ``agreement.rank_correlation``, ``precaution.drift.drift_max``."""
     between: list[str] | None = semantic(None, min_length=2, max_length=2)
     """The two steps compared (agreement)."""
     of: str | None = semantic(None)

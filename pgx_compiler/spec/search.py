@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pgx_compiler.spec.fields import Number, Scalar, SpecModel, descriptive, semantic
+from pgx_compiler.spec.fields import Number, Scalar, SpecModel, semantic
 
 
 class Dimension(SpecModel):

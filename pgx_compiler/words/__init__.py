@@ -44,9 +44,23 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)  # noqa: T201
 
 
+class CannotAnswer(Exception):  # noqa: N818
+    """stdout cannot be written: a full device."""
+
+
 def answer(text: str) -> None:
-    """For programs: stdout."""
-    print(text)  # noqa: T201
+    """For programs: stdout. Where its reader has gone nothing is said any more; the exit status still tells.
+
+    Raises:
+        CannotAnswer: stdout cannot take it, though somebody reads.
+    """
+    try:
+        print(text, flush=True)  # noqa: T201
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise CannotAnswer(error.strerror or str(error)) from error
 
 
 def answer_json(value: Any) -> None:

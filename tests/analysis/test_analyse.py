@@ -248,3 +248,14 @@ def test_a_spec_with_thousands_of_mistakes_is_refused_in_seconds() -> None:
     assert found.resolved is None
     assert len(found.diagnostics) == 101
     assert codes(check(many)) == ["PGX1007"]
+
+
+def test_a_spec_of_no_valid_form_with_more_mistakes_than_are_shown_is_refused() -> None:
+    """Found by the fuzz: the search for further mistakes gave up by an exception that nobody caught."""
+    text = (SPECS / "german-credit-trees.yaml").read_text("utf-8")
+    steps = "".join("  - use: outlirs\n" for _ in range(200))
+    found = check(text.replace("precaution:\n", f"precaution:\n{steps}").replace("seed: 7", "seed: seven"))
+    assert found.resolved is None
+    messages = [item.message for item in found.diagnostics]
+    assert any("`seed` takes a whole number" in message for message in messages)
+    assert any("no method is called `outlirs`" in message for message in messages)

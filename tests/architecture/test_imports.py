@@ -111,6 +111,41 @@ def test_check_and_compile_import_no_framework(word: str, spec: str) -> None:
     assert sorted(loaded.intersection(HEAVY)) == []
 
 
+LATER = (
+    "networkx",
+    "jinja2",
+    "pgx_compiler.driver",
+    "pgx_compiler.execute",
+    "pgx_compiler.report",
+    "pgx_compiler.passes",
+)
+"""What only later stages need, and what checking would pay for at every start."""
+
+
+def test_the_command_starts_with_next_to_nothing() -> None:
+    """What every word pays for: no numpy, no pydantic, nothing of the compiler but the words themselves."""
+    loaded = modules_loaded_by("import pgx_compiler.cli as cli; cli.parser()")
+    assert (
+        sorted(loaded.intersection({*HEAVY, *LATER, "numpy", "pydantic", "yaml", "onnx", "importlib.metadata"})) == []
+    )
+
+
+@pytest.mark.parametrize("spec", ["digits", "german-credit", "german-credit-trees"])
+def test_check_loads_no_later_stage(spec: str) -> None:
+    loaded = modules_loaded_by(f"from pgx_compiler.cli import main; assert main(['check', 'specs/{spec}.yaml']) == 0")
+    assert "pgx_compiler.analysis.checked" in loaded
+    assert sorted(loaded.intersection({*HEAVY, *LATER})) == []
+
+
+def test_check_imports_the_methods_that_a_spec_names_and_no_others() -> None:
+    loaded = modules_loaded_by("from pgx_compiler.cli import main; assert main(['check', 'specs/digits.yaml']) == 0")
+    spec = (ROOT / "specs" / "digits.yaml").read_text("utf-8")
+    of_methods = {name.rpartition(".")[2] for name in loaded if name.startswith("pgx_compiler.methods.p")}
+    precaution = {entry.name for entry in pkgutil.iter_modules([str(ROOT / "pgx_compiler" / "methods" / "precaution")])}
+    named = {name for name in precaution if f"use: {name}" in spec}
+    assert {name for name in of_methods & precaution if not name.startswith("_")} == named
+
+
 def test_every_module_can_be_imported_without_a_framework() -> None:
     """Heavy libraries are imported inside functions, even by the files that need them."""
     names = [

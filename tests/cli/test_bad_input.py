@@ -134,7 +134,7 @@ def test_a_label_that_is_no_class_stops_what_needs_it_and_names_the_row(project,
     changed_csv(project, lambda rows: [rows[0].rsplit(",", 1)[0] + ",7", *rows[1:]])
     status, said = run_trees(project, capsys)
     assert status == 2
-    assert "row 0 of test has class 7, but there are 2 classes" in said
+    assert "row 0 has the label 7, and the 2 classes are 0 to 1" in said
 
 
 @pytest.mark.frameworks
@@ -142,7 +142,7 @@ def test_a_missing_label_is_counted_and_placed(project, capsys):
     changed_csv(project, lambda rows: [*rows[:3], rows[3].rsplit(",", 1)[0] + ",", *rows[4:]])
     status, said = run_trees(project, capsys)
     assert status == 2
-    assert "1 rows of test have no `bad_risk`; first: row 3" in said
+    assert "a row has no `bad_risk`; the first is row 3" in said
 
 
 @pytest.mark.frameworks

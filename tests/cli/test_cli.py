@@ -1,6 +1,7 @@
 """The command as a person uses it: words, exit statuses, what goes to stdout and what to stderr."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -138,12 +139,12 @@ def test_words_that_do_not_exist_end_with_2(capsys):
 
 
 def test_our_own_failure_is_a_sentence_and_a_file(project, capsys, monkeypatch):
-    from pgx_compiler import driver
+    from pgx_compiler.analysis import checked
 
     def broken(*_):
         raise RuntimeError("the sky fell")
 
-    monkeypatch.setattr(driver, "analyse", broken)
+    monkeypatch.setattr(checked, "analyse", broken)
     assert main(["check", str(write_spec(project, "digits"))]) == 70
     said = capsys.readouterr().err
     assert "the sky fell" in said
@@ -154,11 +155,37 @@ def test_our_own_failure_is_a_sentence_and_a_file(project, capsys, monkeypatch):
 
 
 def test_interrupted_is_130(project, capsys, monkeypatch):
-    from pgx_compiler import driver
+    from pgx_compiler.analysis import checked
 
     def interrupted(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(driver, "analyse", interrupted)
+    monkeypatch.setattr(checked, "analyse", interrupted)
     assert main(["check", str(write_spec(project, "digits"))]) == 130
     assert "run again to continue" in capsys.readouterr().err
+
+
+def test_a_reader_that_has_gone_changes_nothing_about_the_exit_status(project):
+    spec = write_spec(project, "digits", {"explain.scor": "logit"})
+    for arguments, status in ((["methods"], 0), (["check", str(spec), "--format", "json"], 2)):
+        command = [sys.executable, "-m", "pgx_compiler", *arguments]
+        environment = {"PYTHONPATH": ":".join(sys.path), "PATH": ""}
+        reading, writing = os.pipe()
+        os.close(reading)
+        ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, env=environment)
+        os.close(writing)
+        assert ended.returncode == status, ended.stderr
+        assert "BrokenPipe" not in ended.stderr
+
+
+def test_an_ascii_locale_is_no_reason_to_fail():
+    environment = {
+        "PYTHONPATH": ":".join(sys.path),
+        "PATH": "",
+        "LC_ALL": "POSIX",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONUTF8": "0",
+    }
+    for word in ("methods", "schema"):
+        ended = subprocess.run([sys.executable, "-m", "pgx_compiler", word], capture_output=True, env=environment)
+        assert ended.returncode == 0, ended.stderr

@@ -205,7 +205,9 @@ PLAIN = st.recursive(
 def exercise(text: str) -> None:
     parsed = parse(text, "a.yaml")
     assert parsed.spec is not None or parsed.diagnostics.failed
-    rendered = render_text(parsed.diagnostics, {"a.yaml": text}) + json_format.render(parsed.diagnostics, {}, ["a.yaml"])
+    rendered = render_text(parsed.diagnostics, {"a.yaml": text}) + json_format.render(
+        parsed.diagnostics, {}, ["a.yaml"]
+    )
     assert "\x1b" not in rendered
     assert "\u202e" not in rendered
     for item in parsed.diagnostics:

@@ -43,12 +43,12 @@ def check_gates(context: Context) -> None:
     """Look up every gate's fact and steps, and its form."""
     names: set[str] = set()
     made = facts_made(context) if context.spec.gates else []
-    alone = {fact.shown for fact in made if fact.pattern is None}
-    families = [fact.pattern for fact in made if fact.pattern is not None]
+    alone = {fact.shown for fact in made if fact.certain}
+    families = [fact for fact in made if not fact.certain]
     for index, gate in enumerate(context.spec.gates):
         at: Path_ = ("gates", index)
         _check_threshold(context, gate, at)
-        if gate.fact in alone or any(family.fullmatch(gate.fact) for family in families):
+        if gate.fact in alone or any(family.covers(gate.fact) for family in families):
             _check_keys(context, gate, gate.fact.split(".", 1)[0], at)
         else:
             _say_unknown(context, gate.fact, (*at, "fact"), made)

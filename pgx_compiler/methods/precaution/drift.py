@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+from pydantic import Field
 
 from pgx_compiler.evidence.results import Finding, Measure, Report, Table
 from pgx_compiler.methods.declaration import Params, precaution
@@ -30,9 +31,9 @@ class DriftParams(Params):
 
     statistic: Statistic = "psi"
     """For numeric variables: ``psi`` over quantile bins, ``ks``, or trimmed ``wasserstein`` in interquartile ranges."""
-    warn: float | None = None
+    warn: Annotated[float, Field(ge=0)] | None = None
     """Value from which a variable's drift is a warning; left out: 0.1 for each statistic."""
-    fail: float | None = None
+    fail: Annotated[float, Field(ge=0)] | None = None
     """Value from which it is an error; left out: 0.25 for ``psi``, 0.2 for ``ks`` and ``wasserstein``."""
     min_rows: int | None = None
     """Rows that each split must have, below which nothing is concluded; left out: 500, for ``ks`` 100."""
