@@ -20,7 +20,14 @@ def canonical_json(value: Any) -> bytes:
     ).encode()
 
 
+_AS_THEY_ARE = frozenset({str, int, bool, type(None)})
+
+
 def _plain(value: Any) -> Any:
+    if type(value) in _AS_THEY_ARE:  # nine of ten values: a plan of 10,000 nodes has millions
+        return value
+    if type(value) is dict:
+        return {key if type(key) is str else str(key): _plain(item) for key, item in value.items()}
     if is_dataclass(value) and not isinstance(value, type):
         value = asdict(value)
     if isinstance(value, Mapping):

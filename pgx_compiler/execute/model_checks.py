@@ -14,6 +14,9 @@ PARITY_TOLERANCE = 1e-4
 or as a part of its largest value where that is above 1 (a price of 300,000 has a float32 rounding of 0.03). Own default:
 conversions of float32 networks measured here differ by 4e-7, a wrong preprocessing by 1e-2 and more."""
 
+FEWEST_ROWS = 30
+"""Labelled test rows below which nothing is said of skill or fit (own default, as for groups in precaution)."""
+
 OVERFIT_GAP = 0.05
 """Accuracy lost from training to test rows that is worth a finding, if it is also beyond two standard errors (own default)."""
 
@@ -96,8 +99,20 @@ def performance(test: Mapping[str, Any], train: Mapping[str, Any] | None, task: 
             Measure("accuracy_train", float(learned.mean()), "Share of training rows put in the right class", len(learned),
                     "share", wilson_interval(int(learned.sum()), len(learned)))
         )  # fmt: skip
-        findings += _fit_findings(right, learned)
-    if float(right.mean()) <= majority + 1.96 * np.sqrt(majority * (1 - majority) / n):
+        if n >= FEWEST_ROWS:
+            findings += _fit_findings(right, learned)
+    if n < FEWEST_ROWS:
+        findings.append(
+            Finding(
+                "underfitting",
+                "info",
+                "Too few test rows to judge the model's skill",
+                f"There are {n} labelled test rows; below {FEWEST_ROWS} nothing is said of skill or overfitting.",
+                measures=("accuracy",),
+                verdict="unknown",
+            )
+        )
+    elif float(right.mean()) <= majority + 1.96 * np.sqrt(majority * (1 - majority) / n):
         findings.append(
             Finding(
                 "underfitting",

@@ -98,12 +98,14 @@ def may_not_conclude(
     expectations: Sequence[ExpectationEntry],
     rows: int,
     has_explanations: bool,
+    even: bool = False,
 ) -> list[str]:
     """Sentences that a reader might believe and must not."""
     said = [f"Not so: {gate.title} {gate.threshold}." for gate in gates if gate.status == "failed"]
     if has_explanations:
         said.append("That a feature causes the outcome in the world: attributions describe the model alone.")
-        said.append(f"That rare cases are explained alike: {rows} rows were explained.")
+        drawn = ", drawn evenly over the classes: medians and intervals are of rows drawn so" if even else ""
+        said.append(f"That rare cases are explained alike: {rows} rows were explained{drawn}.")
     noisy = [
         a for a in agreement if a.kind == "self" and a.method == "rank_correlation" and (a.median or 0) < REPEATABLE
     ]

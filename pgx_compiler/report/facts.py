@@ -61,7 +61,13 @@ def gather(plan: Plan, ended: Mapping[str, Ended], store: Store, occasion: Occas
     headline = conclusions.headline(gates, run.facts)
     may = conclusions.may_conclude(run.facts, agreement, faithfulness, expectations, explanations, findings)
     may_not = conclusions.may_not_conclude(
-        agreement, findings, gates, expectations, explained.row_count(run), bool(explanations)
+        agreement,
+        findings,
+        gates,
+        expectations,
+        explained.row_count(run),
+        bool(explanations),
+        even=plan.audit.spec.explain.rows.stratify is not None,
     )
     return Factsheet(
         schema=SCHEMA,

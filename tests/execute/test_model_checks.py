@@ -41,7 +41,16 @@ def test_performance_by_hand():
     assert abs(found["log_loss"] - 0.5108) < 1e-4
     # scores of class 1: .1 | .6 .3 .8: every positive is above the one negative
     assert found["auc"] == 1.0
-    assert [finding.code for finding in report.findings] == ["underfitting"]
+    # four rows settle nothing, whatever they say
+    assert [(finding.code, finding.verdict) for finding in report.findings] == [("underfitting", "unknown")]
+
+
+def test_no_better_than_the_commonest_class_is_found_with_enough_rows():
+    labels = np.array([0, 0, 0, 1] * 15)
+    guess = {"output": np.tile([0.8, 0.2], (60, 1)), "labels": labels}
+    (finding,) = performance(guess, None, "classification").findings
+    assert (finding.code, finding.verdict, finding.severity) == ("underfitting", "holds", "warning")
+    assert performance({"output": np.eye(2)[labels], "labels": labels}, None, "classification").findings == ()
 
 
 def test_a_loss_from_training_to_test_beyond_its_noise_is_found_and_a_small_one_is_not():
