@@ -144,7 +144,7 @@ def _base_is_added(classifier: bool, single: bool, outputs: int, ids: Integers, 
     if single:
         return len(base) <= 1
     if outputs == 2:
-        return len(base) == 0 and len(np.unique(ids)) == 2
+        return len(base) == 0 and len(set(ids.tolist())) == 2
     return len(base) in (0, outputs)
 
 
@@ -161,7 +161,7 @@ def _trees(values: dict[str, Any], prefix: str, columns: int, ids: Integers) -> 
     node_ids = np.asarray(values.get("nodes_nodeids", ()), np.int64)
     modes = np.asarray(values.get("nodes_modes", ()), np.str_)
     weights = _numbers(values, f"{prefix}_weights")
-    if not set(np.unique(modes)) <= {"BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "LEAF"}:
+    if not set(modes.tolist()) <= {"BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "LEAF"}:
         return ()
     if len(ids) and (ids.min() < 0 or ids.max() >= columns):
         return ()
