@@ -9,6 +9,12 @@ it is read, parsed, analysed and what is wrong with it is written in one of the 
 ``--set`` and ``--profile``. A case is a pure function of seed and number.
 
 Prints the number of cases by outcome, the slowest, the peak memory of a worker and every distinct failure with an example.
+
+Found so far (seed 20261123), each with a test of its own since:
+
+- case 12: a spec that is no audit by its form and holds more further mistakes than are shown; the exception that ends the
+  search for them was not caught (tests/analysis/test_analyse.py);
+- case 98453: a ``quniform`` range of infinitely many steps, whose number was rounded (the same file).
 """
 
 import contextlib
@@ -107,7 +113,8 @@ def mutant(seed: int, case: int, texts: list[str], formats: tuple[str, ...]) -> 
         trees = [_tree(other) for other in texts]
         tree = copy.deepcopy(_tree(text))
         for _ in range(dice.choice((1, 1, 1, 2, 2, 3, 5, 8))):
-            tree = grow(dice, tree, trees)
+            with contextlib.suppress(RecursionError):  # two aliases may have closed a circle: written as such
+                tree = grow(dice, tree, trees)
         content = _written(dice, tree).encode("utf-8", "surrogatepass")
     elif kind < 0.85:
         lines = text.splitlines(keepends=True)
@@ -168,9 +175,9 @@ def grow(dice: random.Random, tree: Tree, trees: list[Tree]) -> Tree:
         case 7 if isinstance(value, int | float) and not isinstance(value, bool):
             parent[last] = dice.choice((-value, value * 1000, value + 0.5, value / 7, str(value), [value]))
         case 8 | 9:
-            target = dice.choice([_at(tree, other) for other in paths if isinstance(_at(tree, other), dict)])
             key = dice.choice(list(EXTRA))
-            target[key] = copy.deepcopy(dice.choice(EXTRA[key]))
+            mappings = [_at(tree, other) for other in paths if isinstance(_at(tree, other), dict)]
+            dice.choice(mappings or [{}])[key] = copy.deepcopy(dice.choice(EXTRA[key]))
         case 10 if isinstance(value, list | dict):
             for _ in range(dice.choice((2, 60))):
                 if isinstance(value, list) and value:

@@ -14,6 +14,7 @@ from pgx_compiler.execute.renaming import renamed
 from pgx_compiler.modalities import modalities
 from pgx_compiler.modalities.data import AuditData, Split, Variable
 from pgx_compiler.modalities.features import FeatureMap, References, Rows
+from pgx_compiler.modalities.labels import class_names, position_of
 from runtimes import datasets
 from runtimes.capabilities import Inputs, View
 from runtimes.target import framework_for
@@ -130,11 +131,11 @@ def read_labels(raw: NDArray[Any], source: Mapping[str, Any]) -> NDArray[Any]:
         return raw.astype(np.float64)
     classes = list(source["classes"])
     values, inverse = np.unique(raw.astype(np.str_) if wordy else raw, return_inverse=True)
-    named = [value if value in classes else _class_name(value) for value in values]
+    named = class_names(values, classes)
     position = {name: index for index, name in enumerate(classes)}
     if set(named) <= set(position):
         return np.array([position[name] for name in named], np.int64)[inverse]
-    positions = [_position(name) for name in named]
+    positions = [position_of(name) for name in named]
     unknown = [name for name, found in zip(named, positions, strict=True) if found is None and name not in position]
     if unknown or None in positions:
         shown = unknown or [name for name in named if name not in position]
@@ -147,22 +148,6 @@ def read_labels(raw: NDArray[Any], source: Mapping[str, Any]) -> NDArray[Any]:
             f"row {row} of {source['split']} has class {labels[row]}, but there are {len(classes)} classes"
         )
     return labels
-
-
-def _class_name(value: Any) -> str:
-    """A label as a class would be named: the whole number 1.0 is ``1``, also where a table writes it so."""
-    if isinstance(value, str):
-        whole = None if value.isdigit() else _position(value)
-        return value if whole is None else str(whole)
-    return str(int(value)) if value == int(value) else f"{value:g}"
-
-
-def _position(name: str) -> int | None:
-    try:
-        number = float(name)
-    except ValueError:
-        return None
-    return int(number) if np.isfinite(number) and number == int(number) else None
 
 
 def feature_map(description: Mapping[str, Any], inputs: Inputs) -> FeatureMap:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
-_SHARED = {"data", "features", "game"}
+_SHARED = {"data", "features", "game", "labels"}
 
 
 @cache

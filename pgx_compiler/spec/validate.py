@@ -185,9 +185,14 @@ def _diagnostic(place: _Place, complaint: Any, document: Document) -> Diagnostic
 
 def _unknown_key(place: _Place, document: Document) -> Diagnostic:
     allowed = list(_fields(place.owner)) if place.owner else []
-    near = nearest(place.key, allowed)
-    homes = [] if near else _homes().get(place.key, [])
-    label = f"did you mean `{near}`?" if near else f"belongs under `{homes[0]}`" if len(homes) == 1 else ""
+    homes = _homes().get(place.key, [])
+    # a word of the language that belongs one level deeper was indented too little, not misspelt
+    here = ".".join(str(part) for part in place.owner_path if isinstance(part, str))
+    deeper = [home for home in homes if here and home.startswith(f"{here}.")]
+    near = None if deeper else nearest(place.key, allowed)
+    homes = deeper or ([] if near else homes)
+    belongs = " or ".join(f"`{home}`" for home in homes) if len(homes) == 1 or deeper else ""
+    label = f"did you mean `{near}`?" if near else f"belongs under {belongs}" if belongs else ""
     message = f"unknown key `{shortened(place.key)}` in {place.owner_name}"
     help_ = f"allowed keys: {quoted(allowed)}" if allowed else "nothing may stand here: delete the key"
     return Diagnostic(UNKNOWN_KEY, message, document.key_span(place.path), help_, label=label, path=place.path)

@@ -31,17 +31,12 @@ _AGAIN = "save the table again as comma-separated UTF-8 text"
 def inspect(path: Path) -> DatasetFacts:
     """Read a table's names, types and number of rows. Raises `DataFileError`."""
     header, rows = _table(path)
-    columns = {name: _column([row[place] for row in rows]) for place, name in enumerate(header)}
-    columns.pop("row_ids", None)
-    return DatasetFacts(
-        format="csv",
-        rows=len(rows),
-        columns=tuple(
-            ColumnFacts(name, (), "str" if column.dtype == object else str(column.dtype))
-            for name, column in columns.items()
-        ),
-        tabular=True,
+    columns = tuple(
+        ColumnFacts(name, (), "float64" if _is_numeric([row[place] for row in rows]) else "str")
+        for place, name in enumerate(header)
+        if name != "row_ids"
     )
+    return DatasetFacts(format="csv", rows=len(rows), columns=columns, tabular=True)
 
 
 def read(path: Path, text: Collection[str] = ()) -> RawData:
@@ -148,13 +143,16 @@ def _check_header(path: Path, header: list[str]) -> None:
 
 
 def _column(cells: list[str]) -> NDArray[Any]:
-    stripped = [cell.strip() for cell in cells]
-    filled = [cell for cell in stripped if cell]
-    # most columns hold few different cells; each is looked at once
-    numbers = {cell for cell in filled if cell.lower() not in _NOT_FINITE}
-    if (numbers or not filled) and all(_is_exact_number(cell) for cell in numbers):
-        return np.array([float(cell) if cell else np.nan for cell in stripped], np.float64)
+    if _is_numeric(cells):
+        return np.array([float(cell) if cell.strip() else np.nan for cell in cells], np.float64)
     return _words(cells)
+
+
+def _is_numeric(cells: list[str]) -> bool:
+    """Whether all that is not empty is a number. Most columns hold few different cells; each is looked at once."""
+    filled = {cell.strip() for cell in set(cells)} - {""}
+    numbers = {cell for cell in filled if cell.lower() not in _NOT_FINITE}
+    return bool(numbers or not filled) and all(_is_exact_number(cell) for cell in numbers)
 
 
 def _words(cells: list[str]) -> NDArray[Any]:

@@ -259,3 +259,15 @@ def test_a_spec_of_no_valid_form_with_more_mistakes_than_are_shown_is_refused() 
     messages = [item.message for item in found.diagnostics]
     assert any("`seed` takes a whole number" in message for message in messages)
     assert any("no method is called `outlirs`" in message for message in messages)
+
+
+@pytest.mark.parametrize("step", ["5e-324", "1e-300", "1e-18"])
+def test_a_grid_of_more_places_than_there_are_numbers_is_refused(step: str) -> None:
+    """Found by the fuzz: the number of steps was infinite, and rounding it failed."""
+    text = (SPECS / "digits.yaml").read_text("utf-8")
+    line = "    optimizer.learning_rate: {loguniform: [1.0e-4, 1.0e-2]}"
+    assert line in text
+    found = check(text.replace(line, f"    optimizer.learning_rate: {{quniform: [0, 1e9, {step}]}}"))
+    assert found.resolved is None
+    (message,) = [item.message for item in found.diagnostics]
+    assert message == f"from 0 to 1000000000.0 there are too many steps of {float(step)}"

@@ -46,6 +46,10 @@ def check_dimension(context: Context, address: str, dimension: Dimension, declar
             )
 
 
+MOST_STEPS = 2**53
+"""More than this many places of a grid cannot be told apart as numbers."""
+
+
 def _wrong_range(kind: str, values: list[int | float]) -> tuple[str, str] | None:
     low, high = values[0], values[1]
     if low >= high:
@@ -57,6 +61,8 @@ def _wrong_range(kind: str, values: list[int | float]) -> tuple[str, str] | None
         if step <= 0:
             return f"a step of {step} leads nowhere", "give a step above 0"
         steps = (high - low) / step
+        if steps > MOST_STEPS:
+            return f"from {low} to {high} there are too many steps of {step}", "give a larger step, or use `uniform`"
         if abs(steps - round(steps)) > 1e-9 * max(1.0, steps) or round(steps) < 1:
             return f"steps of {step} do not lead from {low} to {high}", "give a step that divides the range"
     return None

@@ -9,6 +9,7 @@ from pgx_compiler.analysis.context import Context
 from pgx_compiler.analysis.resolved import DataFile
 from pgx_compiler.diagnostics.diagnostic import Code
 from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
+from pgx_compiler.modalities.labels import class_name, class_names, position_of
 from runtimes import datasets
 from runtimes.datasets import DataFileError
 
@@ -67,10 +68,10 @@ def _check_classes(context: Context, split: str, labels: NDArray[Any], classes: 
     """Labels are names of classes where all of them are, else positions: as they are read when the audit runs."""
     # asked for the counts as well, `unique` does not import masked arrays, which takes 30 ms
     values = list(np.unique(labels, return_counts=True)[0])
-    named = [_class_name(value) for value in values]
+    named = class_names(values, classes)
     if set(named) <= set(classes):
         return
-    positions = [_position(name) for name in named]
+    positions = [position_of(name) for name in named]
     strangers = [n for n, place in zip(named, positions, strict=True) if place is None and n not in classes]
     if strangers or None in positions:
         _say_no_class(context, split, strangers or [name for name in named if name not in classes], classes)
@@ -79,22 +80,7 @@ def _check_classes(context: Context, split: str, labels: NDArray[Any], classes: 
     if wrong:
         first = int(np.flatnonzero(np.isin(labels, wrong))[0])
         known = {place for place in positions if place is not None}
-        _say_out_of_range(context, split, first, _class_name(labels[first]), known, len(classes))
-
-
-def _class_name(value: Any) -> str:
-    """A label as a class would be named: the whole number 1.0 is ``1``."""
-    if isinstance(value, str):
-        return value
-    return str(int(value)) if value == int(value) else f"{value:g}"
-
-
-def _position(name: str) -> int | None:
-    try:
-        number = float(name)
-    except ValueError:
-        return None
-    return int(number) if np.isfinite(number) and number == int(number) else None
+        _say_out_of_range(context, split, first, class_name(labels[first]), known, len(classes))
 
 
 def _say_no_class(context: Context, split: str, unknown: list[str], classes: tuple[str, ...]) -> None:
