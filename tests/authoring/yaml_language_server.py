@@ -2,8 +2,8 @@
 
 It needs Node and the npm package, which is not part of the project; install it somewhere else:
 
-    npm install --prefix /tmp/yls yaml-language-server
-    python tests/authoring/yaml_language_server.py /tmp/yls/node_modules/.bin/yaml-language-server
+    npm install --prefix FOLDER yaml-language-server
+    python tests/authoring/yaml_language_server.py FOLDER/node_modules/.bin/yaml-language-server
 
 The script writes the schema and a spec with a modeline into a temporary folder, speaks the Language Server Protocol with the
 server over its stdin and stdout, prints what an author would see, and ends with 1 where something that it asks for is missing.
