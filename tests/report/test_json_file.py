@@ -52,7 +52,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(
     path.write_text("before")
 
     def broken(source: str, target: Path) -> None:
-        raise OSError("disk full")
+        raise OSError(28, "disk full")
 
     monkeypatch.setattr("os.replace", broken)
     with pytest.raises(OSError, match="disk full"):

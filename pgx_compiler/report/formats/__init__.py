@@ -1,13 +1,12 @@
 """One file a format of the factsheet, found by walking; each exports SUFFIX and ``write(factsheet, path)``."""
 
 import importlib
-import os
 import pkgutil
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import Protocol, cast
 
+from pgx_compiler.evidence.store import write_atomically
 from pgx_compiler.report.factsheet import Factsheet
 
 
@@ -29,16 +28,4 @@ def formats() -> dict[str, Format]:
     return {module.SUFFIX.removeprefix("."): module for module in found}
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all: a temporary file beside it, flushed to the disk, then renamed over it."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+__all__ = ["Format", "formats", "write_atomically"]
