@@ -8,6 +8,7 @@ from pgx_compiler.analysis.resolved import Ground, Resolved, ResolvedStep
 from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
 from pgx_compiler.methods.catalogue import catalogue
+from pgx_compiler.modalities import modalities
 from pgx_compiler.spec.model import RowSelection
 
 
@@ -21,6 +22,7 @@ def lower(audit: Resolved) -> Graph:
             *_shared_ground(audit),
             *_own_grounds(audit),
             *_explanations(audit),
+            *_statements(audit),
             *_comparisons(audit),
             *_judgements(audit),
             *_reliance(audit),
@@ -32,10 +34,9 @@ def lower(audit: Resolved) -> Graph:
 def feature_description(audit: Resolved, ground: Ground | None = None) -> dict[str, Any]:
     """All that is needed to build the feature map again, as plain values."""
     spec = audit.spec
-    if spec.data.modality == "image":
-        return {"modality": "image", "size": ground.patch if ground else audit.patch, "columns": []}
     groups = {name: list(patterns) for name, patterns in audit.groups.items()}
-    return {"modality": spec.data.modality, "groups": groups, "columns": list(audit.columns)}
+    settled = dict(ground.described if ground else audit.described)
+    return {"modality": spec.data.modality, "groups": groups, "columns": list(audit.columns), **settled}
 
 
 def dotted(path: tuple[str | int, ...]) -> str:
@@ -124,8 +125,19 @@ def _primary(audit: Resolved) -> str:
 
 
 def _precaution(audit: Resolved) -> Iterator[Node]:
+    about = _about(audit)
+    for step in _steps(audit, "precaution"):
+        inputs = {split: f"data.{split}" for split in audit.data}
+        if step.declaration.capability:
+            inputs["model"] = f"model.{step.runs_on or _primary(audit)}"
+        params = {"with": step.params.model_dump(mode="json"), "about": about}
+        yield Node(f"precaution.{step.id}", "check", inputs, params, **_asked(step))
+
+
+def _about(audit: Resolved) -> dict[str, Any]:
+    """What precaution, and whoever asks for real values, must know of the data."""
     spec = audit.spec
-    about = {
+    return {
         "features": feature_description(audit),
         "roles": {name: feature.role for name, feature in spec.data.features.items() if feature.role != "feature"},
         "categories": {name: feature.categories for name, feature in spec.data.features.items() if feature.categories},
@@ -134,12 +146,6 @@ def _precaution(audit: Resolved) -> Iterator[Node]:
         "classes": list(audit.classes),
         "score": audit.score,
     }
-    for step in _steps(audit, "precaution"):
-        inputs = {split: f"data.{split}" for split in audit.data}
-        if step.declaration.capability:
-            inputs["model"] = f"model.{step.runs_on or _primary(audit)}"
-        params = {"with": step.params.model_dump(mode="json"), "about": about}
-        yield Node(f"precaution.{step.id}", "check", inputs, params, **_asked(step))
 
 
 def _explains(audit: Resolved) -> bool:
@@ -150,9 +156,22 @@ def _shared_ground(audit: Resolved) -> Iterator[Node]:
     if not _explains(audit):
         return
     yield _rows(audit, audit.select, "rows", "explain.rows")
-    params = {"fill": dict(audit.fill), "features": feature_description(audit)}
+    described = feature_description(audit)
+    yield from _features_of_rows(audit, "", _explained_split(audit), "rows", described)
+    params = {"fill": dict(audit.fill), "features": described}
     inputs = {"train": "data.train", "data": _explained_split(audit), "rows": "rows"}
-    yield Node("references", "references", inputs, params)
+    yield Node("references", "references", {**inputs, **_own_features(described, "")}, params)
+
+
+def _features_of_rows(audit: Resolved, name: str, data: str, rows: str, described: Mapping[str, Any]) -> Iterator[Node]:
+    """Segments, words: features that only the rows' own values tell, computed once for all who ask."""
+    if modalities()[audit.spec.data.modality].varies(described):
+        yield Node(f"features{name}", "features", {"data": data, "rows": rows}, {"features": dict(described)})
+
+
+def _own_features(described: Mapping[str, Any], name: str) -> dict[str, str]:
+    """The port of features that differ from row to row, where they do."""
+    return {"features": f"features{name}"} if modalities()[described["modality"]].varies(described) else {}
 
 
 def _own_grounds(audit: Resolved) -> Iterator[Node]:
@@ -166,9 +185,10 @@ def _own_grounds(audit: Resolved) -> Iterator[Node]:
         if rows not in done and ground.rows_name:
             yield _rows(audit, ground.select, rows, f"{dotted(step.path)}.rows")
         if references not in done:
-            inputs = {"train": "data.train", "data": _explained_split(audit, ground.select), "rows": rows}
-            params = {"fill": dict(audit.fill), "features": feature_description(audit, ground)}
-            yield Node(references, "references", inputs, params)
+            data, described = _explained_split(audit, ground.select), feature_description(audit, ground)
+            yield from _features_of_rows(audit, ground.name, data, rows, described)
+            inputs = {"train": "data.train", "data": data, "rows": rows, **_own_features(described, ground.name)}
+            yield Node(references, "references", inputs, {"fill": dict(audit.fill), "features": described})
         done |= {rows, references}
 
 
@@ -193,11 +213,12 @@ def _ground(audit: Resolved, step: ResolvedStep) -> dict[str, str]:
         "data": _explained_split(audit, ground.select),
         "rows": f"rows{ground.rows_name}",
         "references": f"references{ground.name}",
+        **_own_features(feature_description(audit, step.ground), ground.name),
     }
 
 
 def _explanations(audit: Resolved) -> Iterator[Node]:
-    for step in _steps(audit, "perturbation", "gradient"):
+    for step in audit.attributions:
         params = {
             "with": step.params.model_dump(mode="json"),
             "score": audit.score,
@@ -207,8 +228,42 @@ def _explanations(audit: Resolved) -> Iterator[Node]:
         yield Node(f"explain.{step.id}", "attribute", _ground(audit, step), params, **_asked(step))
 
 
+def _statements(audit: Resolved) -> Iterator[Node]:
+    """What is said of rows or of the whole model beside attributions."""
+    for step in audit.statements:
+        params = {
+            "with": step.params.model_dump(mode="json"),
+            "score": audit.score,
+            "features": feature_description(audit, step.ground),
+            "direction": step.stage,
+        }
+        inputs = _ground(audit, step)
+        if audit.spec.data.modality == "tabular":
+            params["about"] = _about(audit)
+            params["table"] = _table_setting(audit)
+            inputs |= {"train": "data.train"} | ({"test": "data.test"} if "test" in audit.data else {})
+        yield Node(f"explain.{step.id}", "state", inputs, params, **_asked(step))
+
+
+def _table_setting(audit: Resolved) -> dict[str, Any]:
+    """What the spec says of a table beyond its data; see `pgx_compiler.modalities.table.TableSetting`."""
+    spec, n = audit.spec, audit.n_outputs
+    outputs = list(audit.classes) if audit.classes else ["value"] if n == 1 else [str(index) for index in range(n)]
+    named = [index for index, name in enumerate(audit.classes) if name == spec.explain.target]
+    focus = named or ([1] if audit.classes and n == 2 else list(range(n)))
+    features = spec.data.features
+    return {
+        "outputs": outputs,
+        "focus": focus,
+        "immutable": sorted(name for name, feature in features.items() if feature.immutable),
+        "ordered": sorted(name for name, feature in features.items() if feature.ordered),
+        "ranges": {name: list(feature.range) for name, feature in sorted(features.items()) if feature.range},
+        "units": {name: feature.unit for name, feature in sorted(features.items()) if feature.unit},
+    }
+
+
 def _comparisons(audit: Resolved) -> Iterator[Node]:
-    explained = _steps(audit, "perturbation", "gradient")
+    explained = audit.attributions
     for step in _steps(audit, "agreement"):
         for first, second in combinations(explained, 2):
             if audit.ground(first).name != audit.ground(second).name:
@@ -222,7 +277,7 @@ def _comparisons(audit: Resolved) -> Iterator[Node]:
 
 def _judgements(audit: Resolved) -> Iterator[Node]:
     for step in _steps(audit, "faithfulness"):
-        for explained in _steps(audit, "perturbation", "gradient"):
+        for explained in audit.attributions:
             inputs = {**_ground(audit, explained), "attribution": f"explain.{explained.id}"}
             params = {
                 "with": step.params.model_dump(mode="json"),
@@ -234,7 +289,7 @@ def _judgements(audit: Resolved) -> Iterator[Node]:
 
 def _reliance(audit: Resolved) -> Iterator[Node]:
     """Join what the data said with what the explanations show: expectations, sensitive and drifted features."""
-    explained = _steps(audit, "perturbation", "gradient")
+    explained = audit.attributions
     if not explained:
         return
     spec = audit.spec
@@ -251,7 +306,11 @@ def _reliance(audit: Resolved) -> Iterator[Node]:
         "target": spec.explain.target,
         "classes": list(audit.classes),
     }
-    own = {s.id: feature_description(audit, s.ground) for s in explained if s.ground and s.ground.patch != audit.patch}
+    own = {
+        s.id: feature_description(audit, s.ground)
+        for s in explained
+        if s.ground and s.ground.described != audit.described
+    }
     if own:
         params["own_features"] = own
     yield Node("reliance", "rely", inputs, params, source="strategy.expectations")
@@ -278,7 +337,7 @@ def _tuning(audit: Resolved) -> Iterator[Node]:
         "classes": list(audit.classes),
     }
     inputs = {"model": "model.keras", "train": "data.train", "data": _explained_split(audit)}
-    inputs |= {"rows": "rows", "references": "references"}
+    inputs |= {"rows": "rows", "references": "references", **_own_features(feature_description(audit), "")}
     inputs |= {f"check.{step.id}": f"precaution.{step.id}" for step in _steps(audit, "precaution")}
     yield Node("tuning", "tune", inputs, params, step="tuning", source="tuning")
 

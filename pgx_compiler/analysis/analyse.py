@@ -108,6 +108,6 @@ def _resolved(context: Context) -> Resolved:
         select=context.select,
         rows=context.rows,
         fill=dict(context.fill),
-        patch=context.patch,
+        described=dict(context.described),
         weigh=lambda: weigh(context),
     )

@@ -66,8 +66,8 @@ class Context:
     beside: tuple[str, ...] = ()
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     features: FeatureMap | None = None
-    patch: int = 1
-    """Side of a patch of an image, in pixels."""
+    described: dict[str, Any] = field(default_factory=dict)
+    """What a feature is, as its modality settled it."""
     fill: dict[str, Any] = field(default_factory=dict)
     references: int = 1
     rows: int | None = None
@@ -152,8 +152,13 @@ class Context:
 
     @property
     def attributions(self) -> list[NamedStep]:
-        """The named steps of both directions."""
+        """The named steps of both directions that make an attribution."""
         return [step for step in self.named if step.declaration.direction]
+
+    @property
+    def explaining(self) -> list[NamedStep]:
+        """The named steps under ``explain``."""
+        return [step for step in self.named if step.declaration.explains]
 
     def of_stage(self, *stages: str) -> list[NamedStep]:
         """The named steps of some stages."""

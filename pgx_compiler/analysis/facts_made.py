@@ -12,6 +12,8 @@ PARITY = ("max_difference", "max_score_difference")
 TUNING = ("trials", "feasible", "accepted")
 ALWAYS_EXPLAINED = ("rows_without_attribution", "rows_forward", "rows_backward")
 """Measures of every attribution step."""
+STATED = ("rows_forward", "rows_backward")
+"""Measures of every other step under ``explain``."""
 
 _OPEN = r"[^.\s]+"
 """A part of a name that only the data can say."""
@@ -45,6 +47,8 @@ def _names(context: Context) -> Iterator[str]:
     for step in context.named:
         if step.declaration.direction:
             yield from (f"explain.{step.id}.{measure}" for measure in _of_explanation(step.declaration))
+        elif step.declaration.explains:
+            yield from (f"explain.{step.id}.{measure}" for measure in _of_statements(context, step))
         elif step.stage == "precaution":
             yield from (f"precaution.{step.id}.{measure}" for measure in _of_precaution(context, step))
         else:
@@ -66,8 +70,17 @@ def _of_precaution(context: Context, step: NamedStep) -> Iterator[str]:
         yield measure
 
 
+def _of_statements(context: Context, step: NamedStep) -> Iterator[str]:
+    yield from STATED
+    if step.declaration.gives == "local":
+        yield from step.declaration.quantities
+    else:
+        yield from _of_precaution(context, step)
+
+
 def _of_explanation(declaration: Declaration) -> Iterator[str]:
     yield from ALWAYS_EXPLAINED
+    yield from declaration.quantities
     able = computing(declaration.name) if declaration.is_request else (declaration,)
     if any("completeness" in one.laws for one in able):
         yield from ("completeness_gap", "completeness_gap_relative")

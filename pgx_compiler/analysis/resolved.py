@@ -60,8 +60,8 @@ class Ground:
     rows: int
     """How many, at most."""
     features: FeatureMap
-    patch: int
-    """Side of a patch in pixels; 1 where the data are no images."""
+    described: Mapping[str, Any]
+    """What a feature is, as its modality settled it: ``{"superpixels": "patches", "size": 2}``."""
     rows_name: str
     """Empty where the rows are those of the stage; else what is different."""
 
@@ -126,8 +126,8 @@ class Resolved:
     """Feature name to the patterns of its columns, for groups alone."""
     beside: tuple[str, ...]
     """Columns of the file that the model does not read, though the spec speaks of them (``sensitive``, ``id``, …)."""
-    patch: int
-    """Side of a patch in pixels; 1 where the data are no images."""
+    described: Mapping[str, Any]
+    """What a feature is, as its modality settled it: ``{"superpixels": "patches", "size": 2}``."""
     weigh: Callable[[], Choices] = field(repr=False, compare=False)
     """Goes through the whole catalogue, which an audit that leaves nothing to the strategy need not pay for."""
 
@@ -149,7 +149,7 @@ class Resolved:
 
     def ground(self, step: ResolvedStep) -> Ground:
         """The rows and features of a step that explains."""
-        return step.ground or Ground("", self.select, self.rows, self.features, self.patch, "")
+        return step.ground or Ground("", self.select, self.rows, self.features, self.described, "")
 
     def of_stage(self, *stages: Stage) -> tuple[ResolvedStep, ...]:
         """The steps of one or more stages, in order."""
@@ -158,4 +158,14 @@ class Resolved:
     @property
     def attributions(self) -> tuple[ResolvedStep, ...]:
         """The steps whose result is an attribution, both directions."""
+        return tuple(step for step in self.steps if step.declaration.gives == "attribution")
+
+    @property
+    def statements(self) -> tuple[ResolvedStep, ...]:
+        """The steps under ``explain`` that state something of rows or of the whole model."""
+        return tuple(step for step in self.steps if step.declaration.gives in ("local", "global"))
+
+    @property
+    def explaining(self) -> tuple[ResolvedStep, ...]:
+        """All steps under ``explain``."""
         return self.of_stage("perturbation", "gradient")

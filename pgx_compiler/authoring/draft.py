@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgx_compiler.analysis.checks.features import PATCHES_ACROSS
 from pgx_compiler.analysis.checks.files import UNUSABLE_DATA
 from pgx_compiler.authoring.columns import Columns, tell_columns
 from pgx_compiler.authoring.files import Given
 from pgx_compiler.authoring.labels import Labels, classes_of, find_labels
 from pgx_compiler.authoring.signature import Guess, modality_of, rescales, task_of
 from pgx_compiler.diagnostics.diagnostic import AuthorError, Diagnostic, Diagnostics
+from pgx_compiler.modalities.image import PATCHES_ACROSS
 from runtimes import datasets
 from runtimes.datasets import DataFileError
 from runtimes.target import ModelFacts

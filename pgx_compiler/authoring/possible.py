@@ -59,8 +59,10 @@ def _lay_features(context: Context, facts: ModelFacts, modality: str) -> None:
         return
     if modality == "image" and len(shape) in (2, 3):
         side = patch_of(facts)
-        context.features = image_features({facts.inputs[0].name: [int(n or 1) for n in shape]}, side) if side else None
+        context.features = (
+            image_features({facts.inputs[0].name: [int(n or 1) for n in shape]}, {"size": side}) if side else None
+        )
     elif modality == "tabular":
         shapes = {tensor.name: [int(n or 1) for n in tensor.shape[1:]] for tensor in facts.inputs}
         sizes = [side for sides in shapes.values() for side in (sides[0] if sides else 1,)]
-        context.features = table_features(shapes, [f"column_{i}" for i in range(sum(sizes))], {})
+        context.features = table_features(shapes, {"columns": [f"column_{i}" for i in range(sum(sizes))]})

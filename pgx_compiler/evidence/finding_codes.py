@@ -31,7 +31,6 @@ _RESERVED = frozenset(
         "off_manifold_behaviour",
         "reliance_on_leak",
         "reliance_on_noise",
-        "surrogate_unfaithful",
         "unforecastable",
     }
 )

@@ -68,17 +68,97 @@ class Table:
     title: str
     columns: tuple[str, ...]
     rows: tuple[tuple[str | float | int | None, ...], ...]
+    shows_rows: bool = False
+    """It holds values of single rows: it stays out of the factsheet unless the spec shows rows."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line, or one group of bars or points, of a `Chart`."""
+
+    name: str
+    """``bad_risk``; what the legend says."""
+    x: tuple[float | str, ...]
+    """Numbers, or names of categories."""
+    y: tuple[float | None, ...]
+    """As many as `x`; None where it is not known."""
+    low: tuple[float | None, ...] | None = None
+    """Lower end of a 95 % interval, as many as `x`."""
+    high: tuple[float | None, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A picture as data: what is drawn, never how."""
+
+    kind: Literal["lines", "bars", "points", "steps"]
+    title: str
+    x_title: str
+    """With its unit: ``duration (months)``."""
+    y_title: str
+    curves: tuple[Curve, ...]
+    subject: str = ""
+    """The feature, class or group that it is about, where it is about one."""
+    marks: tuple[float, ...] = ()
+    """Positions on x worth a tick of their own: deciles of the data, so that a reader sees where there were rows."""
+    shows_rows: bool = False
+    """It holds values of single rows (ICE curves): it stays out of the factsheet unless the spec shows rows."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A picture of numbers in two directions: interactions of features, second-order effects."""
+
+    title: str
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: tuple[tuple[float | None, ...], ...]
+    """``len(rows)`` tuples of ``len(columns)``; None where it is not known."""
+    x_title: str = ""
+    y_title: str = ""
+    unit: str = ""
+    subject: str = ""
+    shows_rows: bool = False
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a precaution (or any check of data or model) returns."""
+    """What a precaution returns, and every method whose result is no attribution."""
 
     measures: tuple[Measure, ...] = ()
     findings: tuple[Finding, ...] = ()
     tables: tuple[Table, ...] = ()
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """Anything longer that should stay in the evidence."""
+    charts: tuple[Chart | Matrix, ...] = ()
+
+
+@dataclass(frozen=True)
+class Statement:
+    """One thing that a method says of one row: a rule, a counterfactual, an interaction."""
+
+    text: str
+    """In words, with the values: ``duration_months 48 → 24 and savings_status none → high: bad_risk 0.71 → 0.38``."""
+    without_values: str
+    """The same with no value of the row, for readers who must not see it: ``another duration_months and savings_status``."""
+    features: tuple[str, ...] = ()
+    """The features that it names."""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    """What it comes with: ``{"precision": 0.97, "coverage": 0.12}``."""
+
+
+@dataclass(frozen=True)
+class RowReport:
+    """What a method whose result is no attribution says of one row."""
+
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    """By the names that the method declares; NaN where it is undefined for this row."""
+    statements: tuple[Statement, ...] = ()
+    """The best first. None is an answer too: a counterfactual that was not found."""
+    arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """Anything longer that should stay in the evidence, under the same names for every row."""
+    charts: tuple[Chart | Matrix, ...] = ()
+    """Of this row; drawn for the rows that the factsheet shows as examples."""
 
 
 @dataclass(frozen=True)
@@ -91,8 +171,9 @@ class FeatureValues:
     values: Floats
     standard_error: Floats | None = None
     """Same shape as `values`; None: the method draws nothing at random."""
-    notes: Mapping[str, float] = field(default_factory=dict)
-    """Per-row by-products worth keeping: ``{"samples": 2048}``."""
+    notes: Mapping[str, float | Floats] = field(default_factory=dict)
+    """By-products by the names that the method declares (`quantities`): one number where `values` are of one row, else
+    ``(rows,)``. ``fidelity`` (R² of a surrogate) and ``converged`` (1 or 0) raise findings where they are low."""
 
 
 @dataclass(frozen=True)
@@ -107,6 +188,8 @@ class Attribution:
     standard_error: Floats | None
     signed: bool
     """False where the method gives magnitudes only (saliency)."""
+    present: NDArray[Any] | None = None
+    """``(rows, features)`` bool: which features each row has, where rows differ; None: all."""
 
 
 @dataclass(frozen=True)
@@ -137,4 +220,5 @@ def concat_reports(reports: Sequence[Report]) -> Report:
         tuple(f for r in reports for f in r.findings),
         tuple(t for r in reports for t in r.tables),
         arrays,
+        tuple(c for r in reports for c in r.charts),
     )

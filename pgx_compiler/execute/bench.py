@@ -15,6 +15,7 @@ from pgx_compiler.modalities import modalities
 from pgx_compiler.modalities.data import AuditData, Split, Variable
 from pgx_compiler.modalities.features import FeatureMap, References, Rows
 from pgx_compiler.modalities.labels import class_names, position_of
+from pgx_compiler.modalities.table import Table, TableSetting
 from runtimes import datasets
 from runtimes.capabilities import Inputs, View
 from runtimes.target import framework_for
@@ -153,12 +154,16 @@ def read_labels(raw: NDArray[Any], source: Mapping[str, Any]) -> NDArray[Any]:
 def feature_map(description: Mapping[str, Any], inputs: Inputs) -> FeatureMap:
     """Build the feature map that a node's parameters describe."""
     modality = modalities()[description["modality"]]
-    shapes = {name: array.shape[1:] for name, array in inputs.items()}
-    if description["modality"] == "image":
-        found: FeatureMap = modality.feature_map(shapes, description["size"])
-    else:
-        found = modality.feature_map(shapes, description["columns"], description["groups"])
+    found: FeatureMap = modality.feature_map({name: a.shape[1:] for name, a in inputs.items()}, description)
     return found
+
+
+def features_from(artifact: Artifact) -> FeatureMap:
+    """The features of each row, as a ``features`` node has left them."""
+    arrays = artifact.arrays
+    owners = {key.removeprefix("owner_"): held for key, held in arrays.items() if key.startswith("owner_")}
+    names = tuple(map(str, arrays["names"]))
+    return FeatureMap(names, owners, artifact.document["layout"], arrays["counts"], arrays.get("labels"))
 
 
 def explained_rows(bench: Bench, node: Mapping[str, Any], inputs: Mapping[str, Any]) -> tuple[Rows, list[str]]:
@@ -167,9 +172,37 @@ def explained_rows(bench: Bench, node: Mapping[str, Any], inputs: Mapping[str, A
     rows = bench.artifact(inputs["rows"]["record"]).arrays
     references = bench.artifact(inputs["references"]["record"])
     chosen = {name: array[rows["index"]] for name, array in split.inputs.items()}
-    features = feature_map(node["params"]["features"], split.inputs)
-    held = References({name: references.arrays[name] for name in split.inputs}, references.document["name"])
+    if "features" in inputs:
+        features = features_from(bench.artifact(inputs["features"]["record"]))
+    else:
+        features = feature_map(node["params"]["features"], split.inputs)
+    document = references.document
+    held = References(
+        {name: references.arrays[name] for name in split.inputs}, document["name"], document.get("packed", {})
+    )
     return Rows(chosen, rows["target"], held, features), [str(row) for row in rows["row_ids"]]
+
+
+def bound_table(bench: Bench, node: Mapping[str, Any], inputs: Mapping[str, Any], rows: Rows, ids: list[str]) -> Table:
+    """The table of an audit with the node's model, for methods that ask for real values."""
+    params = node["params"]
+    data = audit_data(bench, params["about"], inputs)
+    setting = params["table"]
+    return Table(
+        data,
+        bench.model(inputs["model"]["params"], params["score"]),
+        Split("explained", rows.inputs, None, np.array(ids)),
+        rows.target,
+        TableSetting(
+            tuple(setting["outputs"]),
+            tuple(setting["focus"]),
+            params["score"],
+            frozenset(setting["immutable"]),
+            frozenset(setting["ordered"]),
+            {name: (low, high) for name, (low, high) in setting["ranges"].items()},
+            setting["units"],
+        ),
+    )
 
 
 def audit_data(bench: Bench, about: Mapping[str, Any], inputs: Mapping[str, Any]) -> AuditData:
@@ -229,4 +262,5 @@ def attribution_of(node: Mapping[str, Any], artifact: Artifact) -> Attribution:
         artifact.arrays["values"],
         artifact.arrays.get("standard_error"),
         document["signed"],
+        artifact.arrays.get("present"),
     )

@@ -17,12 +17,15 @@ from pgx_compiler.execute.bench import (
     UnfitInput,
     attribution_of,
     audit_data,
+    bound_table,
     explained_rows,
     feature_map,
+    features_from,
 )
 from pgx_compiler.execute.model_checks import parity, performance
 from pgx_compiler.execute.self_checks import explanation_report
-from pgx_compiler.methods.apply import across_rows, attribute, compare, judge
+from pgx_compiler.execute.statements import statements_report
+from pgx_compiler.methods.apply import across_rows, attribute, compare, judge, make_global, state
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.modalities import modalities
 from pgx_compiler.modalities.data import Split
@@ -66,6 +69,8 @@ def _spent(bench: Bench) -> Spent:
 
 def _report(report: Report) -> Artifact:
     document = {"measures": plain(report.measures), "findings": plain(report.findings), "tables": plain(report.tables)}
+    if report.charts:
+        document["charts"] = plain(report.charts)
     return Artifact(document, report.arrays)
 
 
@@ -150,13 +155,30 @@ def _references(bench: Bench, node: Node, inputs: Inputs, progress: Progress) ->
     split = bench.split(inputs["data"]["params"])
     index = bench.artifact(inputs["rows"]["record"]).arrays["index"]
     description = node["params"]["features"]
-    features = feature_map(description, train.inputs)
+    if "features" in inputs:
+        features = features_from(bench.artifact(inputs["features"]["record"]))
+    else:
+        features = feature_map(description, train.inputs)
     chosen = {name: array[index] for name, array in split.inputs.items()}
     modality = modalities()[description["modality"]]
     found = modality.references(
         chosen, train.inputs, node["params"]["fill"], features, np.random.default_rng(node["seed"])
     )
-    return Artifact({"name": found.name, "references": len(found)}, found.inputs)
+    return Artifact({"name": found.name, "references": len(found), "packed": dict(found.packed)}, found.inputs)
+
+
+def _features(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:  # noqa: ARG001
+    split = bench.split(inputs["data"]["params"])
+    index = bench.artifact(inputs["rows"]["record"]).arrays["index"]
+    description = node["params"]["features"]
+    chosen = {name: array[index] for name, array in split.inputs.items()}
+    found = modalities()[description["modality"]].features_of_rows(chosen, description)
+    assert found.counts is not None
+    arrays = {"names": np.array(found.names), "counts": found.counts}
+    arrays |= {f"owner_{name}": owner for name, owner in found.owners.items()}
+    if found.labels is not None:
+        arrays["labels"] = found.labels
+    return Artifact({"layout": plain(found.layout)}, arrays)
 
 
 def _attribute(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:
@@ -179,6 +201,12 @@ def _attribute(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> 
     }
     if found.standard_error is not None:
         arrays["standard_error"] = found.standard_error
+    if rows.features.varies:
+        arrays["present"] = rows.features.present(len(rows))
+        arrays |= {f"owner_{name}": owner for name, owner in rows.features.owners.items()}
+        if rows.features.labels is not None:
+            arrays["feature_labels"] = rows.features.labels
+    arrays |= {f"note_{name}": held for name, held in found.notes.items()}
     report = explanation_report(declaration, arrays, node["params"]["score"])
     document = {
         **_report(report).document,
@@ -189,6 +217,23 @@ def _attribute(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> 
         "score": node["params"]["score"],
     }
     return Artifact(document, arrays)
+
+
+def _state(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:
+    declaration = catalogue()[node["method"]]
+    model = bench.model(inputs["model"]["params"], node["params"]["score"])
+    rows, ids = explained_rows(bench, node, inputs)
+    params = declaration.params.model_validate(node["params"]["with"])
+    table = bound_table(bench, node, inputs, rows, ids) if "table" in node["params"] else None
+    if declaration.gives == "local":
+        said = state(declaration, model, rows, table, params, node["seed"] or 0, ids, progress)
+        report, rest = statements_report(declaration, said, ids)
+    else:
+        report, rest = make_global(declaration, model, rows, table, params, node["seed"] or 0), {}
+        progress(len(rows), len(rows))
+    artifact = _report(report)
+    document = {**artifact.document, **rest, "method": declaration.name, "direction": node["params"]["direction"]}
+    return Artifact({**document, "score": node["params"]["score"]}, artifact.arrays)
 
 
 def _compare(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:  # noqa: ARG001
@@ -235,8 +280,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "parity": _parity,
     "performance": _performance,
     "rows": _rows,
+    "features": _features,
     "references": _references,
     "attribute": _attribute,
+    "state": _state,
     "compare": _compare,
     "judge": _judge,
     "rely": reliance.rely,

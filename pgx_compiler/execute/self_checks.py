@@ -6,11 +6,16 @@ from typing import Any
 import numpy as np
 
 from pgx_compiler.evidence.results import Finding, Measure, Report
+from pgx_compiler.execute.statements import quantity_measure
 from pgx_compiler.methods.declaration import Declaration
 
 GAP_ALLOWED = 0.01
 """Median completeness gap, as a share of the median difference explained, above which an explanation that promises
 completeness has not converged (own default; 1 % is what peers raise their steps to)."""
+
+FIDELITY_WANTED = 0.5
+"""Median R² of a local surrogate below which it is said not to follow the model (own default; peers print no warning at
+all: lime#603)."""
 
 
 def explanation_report(declaration: Declaration, arrays: Mapping[str, Any], score: str) -> Report:
@@ -32,7 +37,50 @@ def explanation_report(declaration: Declaration, arrays: Mapping[str, Any], scor
                 better="lower",
             )
         )
+    for name, quantity in declaration.quantities.items():
+        if f"note_{name}" in arrays:
+            measures.append(quantity_measure(name, quantity, arrays[f"note_{name}"]))
+    _fidelity(declaration, arrays, findings)
+    _converged(declaration, arrays, findings)
     return Report(tuple(measures), tuple(findings))
+
+
+def _fidelity(declaration: Declaration, arrays: Mapping[str, Any], findings: list[Finding]) -> None:
+    fidelity = arrays.get("note_fidelity")
+    if fidelity is None or not np.isfinite(fidelity).any():
+        return
+    median = float(np.nanmedian(fidelity))
+    if median < FIDELITY_WANTED:
+        findings.append(
+            Finding(
+                "surrogate_unfaithful",
+                "warning",
+                f"The surrogate of {declaration.name} does not follow the model",
+                f"In the median row it explains {median:.0%} of the variance of the model's scores around the row; below "
+                f"{FIDELITY_WANTED:.0%} its coefficients describe another model.",
+                declaration.name,
+                ("fidelity",),
+                ("Narrow the neighbourhood, or read a method that fits no surrogate.",),
+            )
+        )
+
+
+def _converged(declaration: Declaration, arrays: Mapping[str, Any], findings: list[Finding]) -> None:
+    converged = arrays.get("note_converged")
+    if converged is None or not (converged < 1).any():
+        return
+    short = int((converged < 1).sum())
+    findings.append(
+        Finding(
+            "not_converged",
+            "warning",
+            f"{declaration.name} met its budget before the precision asked for",
+            f"In {short} of {len(converged)} rows the standard error was still larger than asked when the budget was spent.",
+            declaration.name,
+            ("converged",),
+            ("Allow more samples, or ask for less precision.",),
+        )
+    )
 
 
 def _silent_rows(declaration: Declaration, values: Any, measures: list[Measure], findings: list[Finding]) -> None:

@@ -10,7 +10,7 @@ from pgx_compiler.evidence.canonical import digest, plain
 from pgx_compiler.evidence.results import Finding, Measure
 from pgx_compiler.evidence.store import Artifact, Store
 from pgx_compiler.execute.bench import Bench, UnfitInput, explained_rows
-from pgx_compiler.methods.apply import attribute, slice_rows
+from pgx_compiler.methods.apply import attribute
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.modalities.features import Rows
 from pgx_compiler.tuning.findings import findings as search_findings
@@ -172,7 +172,7 @@ def _examination(bench: Bench, node: Mapping[str, Any], inputs: Mapping[str, Any
 
 
 def _pick(rows: Rows, chosen: Any) -> Rows:
-    parts = [slice_rows(rows, slice(int(i), int(i) + 1)) for i in chosen]
+    parts = [rows.of_rows(slice(int(i), int(i) + 1)) for i in chosen]
     inputs = {name: np.concatenate([p.inputs[name] for p in parts]) for name in rows.inputs}
     shared = len(next(iter(rows.references.inputs.values()))) == 1
     held = (
@@ -181,9 +181,16 @@ def _pick(rows: Rows, chosen: Any) -> Rows:
         else type(rows.references)(
             {n: np.concatenate([p.references.inputs[n] for p in parts]) for n in rows.references.inputs},
             rows.references.name,
+            rows.references.packed,
         )
     )
-    return Rows(inputs, rows.target[chosen], held, rows.features)
+    features = rows.features
+    if features.varies:
+        assert features.counts is not None
+        owners = {name: owner[chosen] for name, owner in features.owners.items()}
+        labels = None if features.labels is None else features.labels[chosen]
+        features = type(features)(features.names, owners, features.layout, features.counts[chosen], labels)
+    return Rows(inputs, rows.target[chosen], held, features)
 
 
 def _declared(item: Mapping[str, Any]) -> Method:

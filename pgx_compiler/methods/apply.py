@@ -1,18 +1,20 @@
 """Run a declared method on rows: the one place that knows how each kind of signature is called."""
 
+import typing
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pgx_compiler.evidence.results import Attribution, FeatureValues, Scores
+from pgx_compiler.evidence.results import Attribution, FeatureValues, Report, RowReport, Scores
 from pgx_compiler.methods.declaration import Declaration, Params, RowScore
 from pgx_compiler.modalities.features import FIXED, References, Rows
-from pgx_compiler.modalities.game import game_of_row
-from runtimes.capabilities import Floats, Predictor
+from pgx_compiler.modalities.game import Game, game_of_row
+from pgx_compiler.modalities.table import Table, TableRow
+from runtimes.capabilities import Floats, Integers, Predictor
 
 Progress = Callable[[int, int], None]
 """``(rows done, rows)``."""
@@ -31,6 +33,8 @@ class Attributed:
     """``(rows,)``: the model's score for the target: where they should arrive."""
     maps: dict[str, NDArray[Any]]
     """Input name to the map on the model's own input; empty for methods that only know features."""
+    notes: dict[str, Floats] = field(default_factory=dict)
+    """``(rows,)`` each: what the method declares as its `quantities`."""
 
 
 def row_rng(seed: int, row_id: object) -> np.random.Generator:
@@ -53,6 +57,7 @@ def attribute(
     values: list[Floats] = []
     errors: list[Floats | None] = []
     maps: dict[str, list[NDArray[Any]]] = {}
+    notes: dict[str, list[Floats]] = {}
     step = 1 if declaration.per_row else max(1, min(8, len(rows)))
     for start in range(0, len(rows), step):
         part = slice(start, min(start + step, len(rows)))
@@ -61,12 +66,10 @@ def attribute(
             target = int(rows.target[start])
             game = game_of_row(model, rows.inputs, start, rows.references, rows.features, target)
             found = declaration.function(game, params, *([rng] if declaration.stochastic else []))
-            values.append(found.values.T)
-            errors.append(None if found.standard_error is None else found.standard_error.T)
+            values.append(_padded(found.values.T, len(rows.features)))
+            errors.append(None if found.standard_error is None else _padded(found.standard_error.T, len(rows.features)))
         else:
-            found = declaration.function(
-                model, slice_rows(rows, part), params, *([rng] if declaration.stochastic else [])
-            )
+            found = declaration.function(model, rows.of_rows(part), params, *([rng] if declaration.stochastic else []))
             if isinstance(found, FeatureValues):
                 values.append(found.values)
                 errors.append(found.standard_error)
@@ -75,6 +78,9 @@ def attribute(
                 errors.append(None)
                 for name, array in found.items():
                     maps.setdefault(name, []).append(array)
+        if isinstance(found, FeatureValues):
+            for name, note in found.notes.items():
+                notes.setdefault(name, []).append(np.atleast_1d(np.asarray(note, np.float64)))
         tick(part.stop, len(rows))
     known = [error for error in errors if error is not None]
     scores = model.predict(rows.inputs)[np.arange(len(rows)), rows.target]
@@ -84,24 +90,64 @@ def attribute(
         base_values=base_values(model, rows),
         scores=scores,
         maps={name: np.concatenate(parts) for name, parts in maps.items()},
+        notes={name: np.concatenate(parts) for name, parts in notes.items()},
     )
 
 
-def slice_rows(rows: Rows, part: slice) -> Rows:
-    """Some of the rows, with their references."""
-    return Rows(
-        {name: array[part] for name, array in rows.inputs.items()},
-        rows.target[part],
-        rows.references.of_rows(part),
-        rows.features,
-    )
+def make_global(
+    declaration: Declaration, model: Predictor, rows: Rows, table: Table | None, params: Params, seed: int = 0
+) -> Report:
+    """Run a global explanation, on the table where it asks for one, else on all explained rows."""
+    arguments: list[Any] = [model, rows]
+    if Table in typing.get_type_hints(declaration.function).values():
+        assert table is not None
+        arguments = [table]
+    arguments.append(params)
+    if declaration.stochastic:
+        arguments.append(np.random.default_rng(seed))
+    report: Report = declaration.function(*arguments)
+    return report
+
+
+def _padded(values: Floats, features: int) -> Floats:
+    """Values of one row ``(outputs, own features)`` with zeros for the features that are absent from it."""
+    return np.pad(values, ((0, 0), (0, features - values.shape[1])))
+
+
+def state(
+    declaration: Declaration,
+    model: Predictor,
+    rows: Rows,
+    table: Table | None,
+    params: Params,
+    seed: int = 0,
+    row_ids: Sequence[object] | None = None,
+    progress: Progress | None = None,
+) -> list[RowReport]:
+    """Run a local explanation on every row; ``table`` for methods that ask for real values."""
+    ids = list(range(len(rows))) if row_ids is None else list(row_ids)
+    tick = progress or (lambda _done, _total: None)
+    wants_table = TableRow in typing.get_type_hints(declaration.function).values()
+    found: list[RowReport] = []
+    for index, row_id in enumerate(ids):
+        first: Game | TableRow
+        if wants_table:
+            assert table is not None
+            first = table.row(index)
+        else:
+            target = int(rows.target[index])
+            first = game_of_row(model, rows.inputs, index, rows.references, rows.features, target)
+        rng = [row_rng(seed, row_id)] if declaration.stochastic else []
+        found.append(declaration.function(first, params, *rng))
+        tick(index + 1, len(ids))
+    return found
 
 
 def base_values(model: Predictor, rows: Rows) -> Floats:
     """Worth of the empty coalition for each row's target: the mean score over its references, ``(rows,)``."""
     shared = len(next(iter(rows.references.inputs.values()))) == 1
     fixed = any((owner == FIXED).any() for owner in rows.features.owners.values())
-    if shared and not fixed:
+    if shared and not fixed and not rows.references.packed:
         scores = model.predict(rows.references.of_row(0)).mean(axis=0)
         return np.asarray(scores[rows.target], np.float64)
     # Elements that are never perturbed stay as they are in the row, so that rows differ even where references do not.
@@ -130,7 +176,7 @@ def judge(
         target = int(rows.target[index])
         game = game_of_row(model, rows.inputs, index, rows.references, rows.features, target)
         rng = [row_rng(seed, row_id)] if declaration.stochastic else []
-        found.append(declaration.function(game, values[index], params, *rng))
+        found.append(declaration.function(game, values[index, : game.n_features], params, *rng))
         tick(index + 1, len(ids))
     extra = {name: np.array([score.extra[name] for score in found], np.float64) for name in found[0].extra}
     return Scores(
@@ -145,8 +191,41 @@ def compare(declaration: Declaration, first: Attribution, second: Attribution, p
     """Compare two attributions of the same rows and features."""
     if first.values.shape != second.values.shape:
         raise ValueError(f"{first.step} and {second.step} explain different rows or features")
-    scores: Scores = declaration.function(first, second, params)
-    return scores
+    if first.present is None:
+        scores: Scores = declaration.function(first, second, params)
+        return scores
+    return _compare_own_features(declaration, first, second, params)
+
+
+def _compare_own_features(declaration: Declaration, first: Attribution, second: Attribution, params: Params) -> Scores:
+    """Row by row, each on the features that it has: absent ones would agree for nothing.
+
+    The level of chance depends on the number of features; that of the rows' mean is given.
+    """
+    assert first.present is not None
+    parts: list[Scores] = []
+    for row in range(len(first.values)):
+        own = np.flatnonzero(first.present[row])
+        one, other = (_restricted(side, row, own) for side in (first, second))
+        parts.append(declaration.function(one, other, params))
+    levels = [part.chance for part in parts if part.chance is not None]
+    return replace(
+        parts[0],
+        values=np.concatenate([part.values for part in parts]),
+        chance=float(np.mean(levels)) if levels else None,
+        undefined=next((part.undefined for part in parts if part.undefined), None),
+        extra={name: np.concatenate([part.extra[name] for part in parts]) for name in parts[0].extra},
+    )
+
+
+def _restricted(side: Attribution, row: int, own: Integers) -> Attribution:
+    error = side.standard_error
+    return replace(
+        side,
+        values=side.values[row : row + 1, own],
+        standard_error=None if error is None else error[row : row + 1, own],
+        present=None,
+    )
 
 
 MOST_SHIFTS = 8
@@ -160,6 +239,8 @@ def across_rows(declaration: Declaration, first: Attribution, second: Attributio
     nowhere. Agreement on a row is what goes beyond it. None below two rows, or where it is undefined.
     """
     rows = len(second.values)
+    if second.present is not None:
+        return None  # features of other rows are other features
     found: list[Floats] = []
     for shift in np.unique(np.linspace(1, max(1, rows - 1), MOST_SHIFTS).astype(np.int64)) if rows > 1 else ():
         error = second.standard_error
@@ -184,6 +265,7 @@ __all__ = [
     "base_values",
     "compare",
     "judge",
+    "make_global",
     "row_rng",
-    "slice_rows",
+    "state",
 ]

@@ -1,24 +1,29 @@
-"""The five decorators that turn a function into a method, and what they read from it.
+"""The seven decorators that turn a function into a method, and what they read from it.
 
-==============  =====================================================================  ========================
-decorator       signature                                                              returns
-==============  =====================================================================  ========================
-`precaution`    ``(data: AuditData[, model: <capability>], params[, rng])``            `Report`
-`attribution`   ``(game: Game, params[, rng])``, once for each row                     `FeatureValues`
-                ``(model: <capability>, rows: Rows, params[, rng])``, a batch of rows  `FeatureValues` or maps
-`agreement`     ``(first: Attribution, second: Attribution, params)``                  `Scores`
-`faithfulness`  ``(game: Game, values: Floats, params[, rng])``, once for each row     `RowScore`
-`request`       ``(params)``: a quantity asked for; the compiler picks the algorithm   never called
-==============  =====================================================================  ========================
+====================  =====================================================================  ========================
+decorator             signature                                                              returns
+====================  =====================================================================  ========================
+`precaution`          ``(data: AuditData[, model: <capability>], params[, rng])``            `Report`
+`attribution`         ``(game: Game, params[, rng])``, once for each row                     `FeatureValues`
+                      ``(model: <capability>, rows: Rows, params[, rng])``, a batch of rows  `FeatureValues` or maps
+`local_explanation`   ``(game: Game, params[, rng])``, once for each row                     `RowReport`
+                      ``(row: TableRow, params[, rng])``, once for each row                  `RowReport`
+`global_explanation`  ``(table: Table, params[, rng])``                                      `Report`
+                      ``(model: <capability>, rows: Rows, params[, rng])``, all rows         `Report`
+`agreement`           ``(first: Attribution, second: Attribution, params)``                  `Scores`
+`faithfulness`        ``(game: Game, values: Floats, params[, rng])``, once for each row     `RowScore`
+`request`             ``(params)``: a quantity asked for; the compiler picks the algorithm   never called
+====================  =====================================================================  ========================
+
+`Game` asks what happens when features are kept or removed, `Table` what happens when they take another value.
 
 The module's name is the method's name and must be the function's. The folder is its stage. The type of the
-first argument is the capability that a runtime must have; `Game` needs a ``Predictor``. The type of ``params`` is
+first argument is the capability that a runtime must have; `Game`, `Table` and `TableRow` need a ``Predictor``. The type of ``params`` is
 its schema. An ``rng`` argument makes it stochastic. The docstring's ``Reading:`` and ``Limits:`` sections become
 the factsheet's words.
 """
 
 import inspect
-import re
 import typing
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
@@ -28,12 +33,19 @@ import numpy as np
 from pydantic import ConfigDict
 
 from pgx_compiler.documented import Documented
-from pgx_compiler.evidence.results import Attribution
+from pgx_compiler.evidence.results import Attribution, RowReport
+from pgx_compiler.methods.docstrings import sections_of
+from pgx_compiler.methods.titles import title_of
 from pgx_compiler.modalities.game import Game
+from pgx_compiler.modalities.table import Table, TableRow
 from runtimes.capabilities import CAPABILITIES, Inputs
 from runtimes.target import ModelFacts
 
 MODALITIES = frozenset({"tabular", "image", "text", "series"})
+
+Gives = Literal["report", "attribution", "local", "global", "scores"]
+"""What a method makes: `Report` of data, an attribution, statements about rows, statements about the whole model, or one
+number for each row."""
 
 Stage = Literal["precaution", "perturbation", "gradient", "agreement", "faithfulness"]
 
@@ -77,6 +89,18 @@ class Cost:
 
 
 @dataclass(frozen=True)
+class Quantity:
+    """A number that a method gives for each row beside its result; over the rows it becomes a fact."""
+
+    title: str
+    """What a reader sees: ``Counterfactual found``."""
+    unit: str = ""
+    """``share``, ``rows``, ``score``; empty for a pure number."""
+    aggregate: Literal["median", "mean"] = "median"
+    better: Literal["higher", "lower"] | None = None
+
+
+@dataclass(frozen=True)
 class Declaration:
     """All that is known of a method; everything else about it is derived from this."""
 
@@ -98,6 +122,7 @@ class Declaration:
     reading: str
     limits: str
     cost: Callable[[Any, Shape], Cost]
+    gives: Gives = "report"
     laws: tuple[str, ...] = ()
     signed: bool = True
     unit: str = "score"
@@ -113,9 +138,11 @@ class Declaration:
     codes: tuple[str, ...] = ()
     """Finding codes that it may raise."""
     measures: tuple[str, ...] = ()
-    """Of precaution, the names of the measures it makes, so that a gate on another is refused: ``drift_max``,
+    """Of precaution and global explanations, the names of the measures it makes, so that a gate on another is refused: ``drift_max``,
     ``{statistic}_{variable}`` (a parameter stands for its value, any other word for what only the data can say).
     Empty: not declared, and any name may be meant."""
+    quantities: Mapping[str, Quantity] = field(default_factory=dict)
+    """By name, the numbers that `RowReport.numbers` or `FeatureValues.notes` hold for each row."""
     better: Literal["higher", "lower"] = "higher"
     is_request: bool = False
     title: str = ""
@@ -125,21 +152,15 @@ class Declaration:
     @property
     def direction(self) -> str | None:
         """``perturbation`` or ``gradient`` for an attribution method, else None."""
-        return self.stage if self.stage in ("perturbation", "gradient") else None
+        return self.stage if self.gives == "attribution" else None
+
+    @property
+    def explains(self) -> bool:
+        """Whether it stands under ``explain``: attributions, and statements about rows or the whole model."""
+        return self.stage in ("perturbation", "gradient")
 
 
 _REGISTER_ATTRIBUTE = "__pgx_declaration__"
-
-
-def _sections(function: Callable[..., Any]) -> dict[str, str]:
-    """Split a Google-style docstring into its summary and named sections."""
-    doc = inspect.cleandoc(function.__doc__ or "")
-    parts = re.split(r"^(Reading|Limits|Raises|Args|Returns):\s*$|^(Reading|Limits): ", doc, flags=re.MULTILINE)
-    sections = {"summary": parts[0].strip()}
-    for index in range(1, len(parts), 3):
-        name = parts[index] or parts[index + 1]
-        sections[name.lower()] = " ".join(inspect.cleandoc(parts[index + 2]).split())
-    return sections
 
 
 def _declare(
@@ -168,12 +189,12 @@ def _declare(
         raise TypeError(f"{name}: `params` must be typed with a subclass of Params")
     by_type = {kind: label for label, kind in CAPABILITIES.items()}
     capability = next((by_type[hints[a]] for a in arguments if hints.get(a) in by_type), "")
-    per_row = hints.get(arguments[0]) is Game
-    if per_row:
+    per_row = hints.get(arguments[0]) in (Game, TableRow)
+    if per_row or hints.get(arguments[0]) is Table:
         capability = "Predictor"
     if arguments[0] not in first:
         raise TypeError(f"{name}: the first argument must be one of {sorted(first)}, not `{arguments[0]}`")
-    sections = _sections(function)
+    sections = sections_of(function)
     for needed in ("summary", "reading", "limits"):
         if not sections.get(needed):
             raise TypeError(f"{name}: the docstring has no {needed}")
@@ -193,24 +214,12 @@ def _declare(
         reading=sections["reading"],
         limits=sections["limits"],
         cost=cost or (lambda _params, _shape: Cost()),
-        title=title_of(name),
+        title=function.__globals__.get("TITLE") or title_of(name),
         doc=sections["summary"],
         **more,
     )
     setattr(function, _REGISTER_ATTRIBUTE, declaration)
     return function
-
-
-_AS_WRITTEN = {"shap": "SHAP", "shapley": "Shapley", "top_k": "top-k", "gradient_x_input": "gradient × input"}
-"""Words of method names that the literature writes otherwise."""
-
-
-def title_of(name: str) -> str:
-    """A method's name as a heading: ``kernel_shap`` becomes ``Kernel SHAP``."""
-    for word, written in _AS_WRITTEN.items():
-        name = re.sub(rf"(?<![a-z]){word}(?![a-z])", written, name)
-    words = name.replace("_", " ")
-    return words[0].upper() + words[1:]
 
 
 def precaution(
@@ -250,6 +259,7 @@ def attribution(
     estimates: str | None = None,
     exact: bool = False,
     admits: Callable[[ModelFacts, Shape, str], str | None] | None = None,
+    quantities: Mapping[str, Quantity] | None = None,
     version: int = 1,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare an attribution method, black box (first argument ``game``) or white box (``model, rows``)."""
@@ -266,6 +276,71 @@ def attribution(
         estimates=estimates,
         exact=exact,
         admits=admits,
+        quantities=quantities or {},
+        gives="attribution",
+    )
+
+
+def local_explanation(
+    *,
+    cost: Callable[[Any, Shape], Cost],
+    quantities: Mapping[str, Quantity],
+    modalities: Collection[str] = MODALITIES,
+    tasks: Collection[str] = ("classification", "regression"),
+    paper: str = "",
+    laws: Collection[str] = (),
+    codes: Collection[str] = (),
+    admits: Callable[[ModelFacts, Shape, str], str | None] | None = None,
+    version: int = 1,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a method that states something of each row: ``(game | row, params[, rng]) -> RowReport``."""
+    return lambda function: _declare(
+        function,
+        first={"game", "row"},
+        modalities=modalities,
+        tasks=tasks,
+        paper=paper,
+        version=version,
+        cost=cost,
+        laws=tuple(laws),
+        codes=tuple(codes),
+        admits=admits,
+        quantities=quantities,
+        gives="local",
+    )
+
+
+def global_explanation(
+    *,
+    cost: Callable[[Any, Shape], Cost],
+    measures: Collection[str] = (),
+    modalities: Collection[str] = ("tabular",),
+    tasks: Collection[str] = ("classification", "regression"),
+    needs: Collection[str] = (),
+    paper: str = "",
+    laws: Collection[str] = (),
+    codes: Collection[str] = (),
+    admits: Callable[[ModelFacts, Shape, str], str | None] | None = None,
+    version: int = 1,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Declare a method that states something of the whole model.
+
+    ``(table, params[, rng]) -> Report``, or ``(model, rows, params[, rng]) -> Report`` over all explained rows.
+    """
+    return lambda function: _declare(
+        function,
+        first={"table", "model"},
+        modalities=modalities,
+        tasks=tasks,
+        paper=paper,
+        version=version,
+        cost=cost,
+        laws=tuple(laws),
+        codes=tuple(codes),
+        needs=frozenset(needs),
+        measures=tuple(measures),
+        admits=admits,
+        gives="global",
     )
 
 
@@ -278,7 +353,14 @@ def agreement(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a comparison of two attributions of the same rows and features."""
     return lambda function: _declare(
-        function, first={"first"}, modalities=MODALITIES, paper=paper, better=better, version=version, laws=tuple(laws)
+        function,
+        first={"first"},
+        modalities=MODALITIES,
+        paper=paper,
+        better=better,
+        version=version,
+        laws=tuple(laws),
+        gives="scores",
     )
 
 
@@ -301,6 +383,7 @@ def faithfulness(
         version=version,
         cost=cost,
         laws=tuple(laws),
+        gives="scores",
     )
 
 
@@ -309,7 +392,13 @@ def request(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a quantity that may be asked for; methods that say ``estimates=<name>`` compute it."""
     return lambda function: _declare(
-        function, first={"params"}, modalities=modalities, paper=paper, version=version, is_request=True
+        function,
+        first={"params"},
+        modalities=modalities,
+        paper=paper,
+        version=version,
+        is_request=True,
+        gives="attribution",
     )
 
 
@@ -339,6 +428,8 @@ __all__ = [
     "Maps",
     "NoParams",
     "Params",
+    "Quantity",
+    "RowReport",
     "RowScore",
     "Shape",
     "UnfitParams",
@@ -346,6 +437,8 @@ __all__ = [
     "attribution",
     "declaration_of",
     "faithfulness",
+    "global_explanation",
+    "local_explanation",
     "precaution",
     "request",
 ]

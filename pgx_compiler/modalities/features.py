@@ -13,43 +13,96 @@ FIXED = -1
 """Owner of an element that is never perturbed."""
 
 
+class UnfitFeatures(Exception):  # noqa: N818
+    """What the author calls a feature does not fit the model's input.
+
+    Attributes:
+        key: of ``explain.features``, the one at fault.
+        help: what to write instead.
+    """
+
+    def __init__(self, key: str, reason: str, help: str) -> None:
+        super().__init__(reason)
+        self.key = key
+        self.help = help
+
+
 @dataclass(frozen=True)
 class FeatureMap:
     """Which feature owns each element of each input.
 
     ``owners[name]`` has the input's shape without the row axis; each entry is a feature's position, or `FIXED`.
+
+    Segments of a picture and words of a text differ from row to row. Then `counts` is given, ``owners[name]`` has the
+    row axis too, and row i has the features ``0 .. counts[i] - 1``; the others are absent from it.
     """
 
     names: tuple[str, ...]
     owners: Mapping[str, NDArray[np.int64]]
     layout: Mapping[str, Any] = field(default_factory=dict)
-    """How to draw it: ``{"kind": "grid", "rows": 14, "columns": 14}`` (row-major features) or ``{"kind": "list"}``."""
+    """How to draw it: ``{"kind": "grid", "rows": 14, "columns": 14}`` (row-major features), ``{"kind": "segments"}`` (an
+    image by its owners), ``{"kind": "words"}`` (a text, by `labels`), ``{"kind": "windows", "rows": channels, "columns":
+    windows}`` (a series), or ``{"kind": "list"}``."""
+    counts: Integers | None = None
+    """``(rows,)``: how many features each row has, where rows differ."""
+    labels: NDArray[np.str_] | None = None
+    """``(rows, features)``: what each row's feature is called (``terrible``), where rows differ; empty where absent."""
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def varies(self) -> bool:
+        """Whether each row has features of its own."""
+        return self.counts is not None
+
+    def of_row(self, row: int) -> "FeatureMap":
+        """The features of one row, without those that are absent from it."""
+        if self.counts is None:
+            return self
+        count = int(self.counts[row])
+        names = self.names[:count] if self.labels is None else tuple(map(str, self.labels[row, :count]))
+        return FeatureMap(names, {name: owner[row] for name, owner in self.owners.items()}, self.layout)
+
+    def of_rows(self, rows: slice) -> "FeatureMap":
+        """The features of a slice of rows."""
+        if self.counts is None:
+            return self
+        owners = {name: owner[rows] for name, owner in self.owners.items()}
+        labels = None if self.labels is None else self.labels[rows]
+        return FeatureMap(self.names, owners, self.layout, self.counts[rows], labels)
+
+    def present(self, rows: int) -> NDArray[np.bool_]:
+        """Which features each row has, ``(rows, features)``."""
+        if self.counts is None:
+            return np.ones((rows, len(self)), bool)
+        return np.arange(len(self)) < self.counts[:, None]
 
     def sum_onto(self, maps: Inputs) -> Floats:
         """Sum maps shaped like the inputs onto the features, sign kept: ``(rows, features)`` float64."""
         rows = len(next(iter(maps.values())))
         total = np.zeros((rows, len(self.names) + 1))
         for name, values in maps.items():
-            owner = self.owners[name].reshape(-1)
+            owners = np.asarray(self.owners[name]) % (len(self.names) + 1)
             flat = np.asarray(values, np.float64).reshape(rows, -1)
             for row in range(rows):
-                total[row] += np.bincount(owner % (len(self.names) + 1), flat[row], len(self.names) + 1)
+                owner = (owners[row] if self.varies else owners).reshape(-1)
+                total[row] += np.bincount(owner, flat[row], len(self.names) + 1)
         return total[:, :-1]
 
     def elements(self, inputs: Inputs, position: int) -> NDArray[Any]:
         """What one feature's elements hold, ``(rows, elements)``, in the order of the owners.
 
-        Inputs are taken by name: an archive's order is not that of the model.
+        Inputs are taken by name: an archive's order is not that of the model. Only where all rows have the same features.
         """
+        assert not self.varies
         held = [(np.asarray(inputs[name]), owner.reshape(-1) == position) for name, owner in self.owners.items()]
         parts = [array.reshape(len(array), -1)[:, own] for array, own in held if own.any()]
         return np.concatenate(parts, axis=1)
 
     def sizes(self) -> Integers:
-        """How many elements each feature owns, ``(features,)``."""
+        """How many elements each feature owns, ``(features,)``. Only where all rows have the same features."""
+        assert not self.varies
         count = np.zeros(len(self.names) + 1, np.int64)
         for owner in self.owners.values():
             count += np.bincount(owner.reshape(-1) % (len(self.names) + 1), minlength=len(self.names) + 1)
@@ -68,6 +121,9 @@ class References:
     inputs: Inputs
     name: str = ""
     """How they were made: ``mean of 100 training rows``; printed in the factsheet."""
+    packed: Mapping[str, int] = field(default_factory=dict)
+    """Input of token ids to the id of its padding, where a removed token leaves no gap: after a coalition is composed,
+    what remains moves to the left and padding fills the end. Elements that hold padding in the reference are removed."""
 
     def __len__(self) -> int:
         return int(next(iter(self.inputs.values())).shape[1])
@@ -79,7 +135,9 @@ class References:
     def of_rows(self, rows: slice) -> "References":
         """The references of a slice of rows."""
         return References(
-            {name: array[rows] if len(array) > 1 else array for name, array in self.inputs.items()}, self.name
+            {name: array[rows] if len(array) > 1 else array for name, array in self.inputs.items()},
+            self.name,
+            self.packed,
         )
 
 
@@ -95,3 +153,12 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.target)
+
+    def of_rows(self, rows: slice) -> "Rows":
+        """Some of the rows, with their references and features."""
+        return Rows(
+            {name: array[rows] for name, array in self.inputs.items()},
+            self.target[rows],
+            self.references.of_rows(rows),
+            self.features.of_rows(rows),
+        )

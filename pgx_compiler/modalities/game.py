@@ -3,6 +3,8 @@
 Perturbation methods see this class alone; the modality, the fill and the runtime are hidden behind it.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,19 +24,32 @@ class Game:
         references: each input's array ``(references, *feature shape)``.
         features: who owns which element.
         targets: ``(k,)`` output columns; all are answered by the same model rows.
+        packed: inputs in which removed elements leave no gap, with their padding (`References.packed`).
     """
 
     def __init__(
-        self, model: Predictor, row: Inputs, references: Inputs, features: FeatureMap, targets: Integers
+        self,
+        model: Predictor,
+        row: Inputs,
+        references: Inputs,
+        features: FeatureMap,
+        targets: Integers,
+        packed: Mapping[str, int] | None = None,
     ) -> None:
         self._model = model
         self._row = {name: np.asarray(array)[0] for name, array in row.items()}
         self._references = references
         self._features = features
+        self._packed = packed or {}
         self._targets = np.atleast_1d(targets)
         self.n_features = len(features)
         self.n_targets = len(self._targets)
         self.n_references = len(next(iter(references.values())))
+
+    @property
+    def features(self) -> FeatureMap:
+        """The players: their names, and the elements that each owns (where masks are drawn in space)."""
+        return self._features
 
     @property
     def coalitions_per_call(self) -> int:
@@ -69,7 +84,15 @@ class Game:
             keep = padded[:, self._features.owners[name]]
             rows = np.where(keep[:, None], row, self._references[name][None])
             composed[name] = rows.reshape((-1, *row.shape)).astype(row.dtype, copy=False)
+        for name, padding in self._packed.items():
+            composed[name] = _packed(composed[name], padding)
         return composed
+
+
+def _packed(tokens: NDArray[np.generic], padding: int) -> NDArray[np.generic]:
+    """Token ids ``(rows, length)`` with all padding moved to the end of each row."""
+    order = np.argsort(tokens == padding, axis=1, kind="stable")
+    return np.take_along_axis(tokens, order, axis=1)
 
 
 def game_of_row(
@@ -77,4 +100,5 @@ def game_of_row(
 ) -> Game:
     """The game of one row of a batch, for its own target."""
     one = {name: array[row : row + 1] for name, array in inputs.items()}
-    return Game(model, one, references.of_row(row), features, np.array([target]))
+    own = features.of_row(row)
+    return Game(model, one, references.of_row(row), own, np.array([target]), references.packed)

@@ -7,11 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgx_compiler.modalities.data import Variable
-from pgx_compiler.modalities.features import FeatureMap, References
+from pgx_compiler.modalities.features import FeatureMap, References, UnfitFeatures
 from runtimes.capabilities import Inputs
 
 DRAWING = "heat_map"
-FILLS = ("mean", "value", "blur")
+KEYS = frozenset({"superpixels", "size"})
+FILLS: Mapping[str, Mapping[str, Any]] = {"mean": {}, "value": {"value": 0.0}, "blur": {"sigma": 4.0}}
 DEFAULT_FILL = "mean"
 
 
@@ -23,11 +24,36 @@ def patches(shape: Sequence[int], size: int) -> NDArray[np.int64]:
     return np.broadcast_to(owner.reshape(height, width, *([1] * (len(shape) - 2))), tuple(shape)).astype(np.int64)
 
 
-def feature_map(shapes: Mapping[str, Sequence[int]], size: int) -> FeatureMap:
+PATCHES_ACROSS = 16
+"""Of the default patch size: about 256 features whatever the image, which sampling methods can afford."""
+
+
+def settle(choice: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """Patches of a side that fits; see `pgx_compiler.modalities.Modality`."""
+    shape = next(iter(shapes.values()))
+    size = choice.get("size") or max(1, -(-max(shape[:2]) // PATCHES_ACROSS))
+    if size > min(shape[:2]):
+        reason = f"patches of {size} pixels do not fit images of {shape[0]} × {shape[1]}"
+        raise UnfitFeatures("size", reason, f"at most {min(shape[:2])}")
+    return {"superpixels": "patches", "size": size}
+
+
+def varies(described: Mapping[str, Any]) -> bool:
+    """Patches are the same in every row."""
+    return False
+
+
+def features_of_rows(inputs: Inputs, described: Mapping[str, Any]) -> FeatureMap:
+    """Not asked of patches."""
+    raise AssertionError("patches are the same in every row")
+
+
+def feature_map(shapes: Mapping[str, Sequence[int]], described: Mapping[str, Any]) -> FeatureMap:
     """Square patches over the single image input, all channels of a patch together."""
     (name, shape), *others = shapes.items()
     if others:
         raise ValueError("an image model has one input here")
+    size = described["size"]
     owner = patches(shape, size)
     down, across = -(-shape[0] // size), -(-shape[1] // size)
     names = tuple(f"r{r}c{c}" for r in range(down) for c in range(across))

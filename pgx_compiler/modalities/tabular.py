@@ -12,7 +12,9 @@ from pgx_compiler.modalities.features import FeatureMap, References
 from runtimes.capabilities import Inputs
 
 DRAWING = "bars"
-FILLS = ("background", "mean")
+KEYS: frozenset[str] = frozenset()
+FILLS: Mapping[str, Mapping[str, Any]] = {"background": {"size": 50}, "mean": {}}
+"""50 background rows are our default; the standard error of a base value over them is a seventh of the score's spread."""
 DEFAULT_FILL = "background"
 
 
@@ -21,16 +23,31 @@ def match_columns(patterns: Sequence[str], columns: Sequence[str]) -> list[int]:
     return [i for i, column in enumerate(columns) if any(fnmatch.fnmatchcase(column, p) for p in patterns)]
 
 
-def feature_map(
-    shapes: Mapping[str, Sequence[int]], columns: Sequence[str], groups: Mapping[str, Sequence[str]]
-) -> FeatureMap:
+def settle(choice: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
+    """Columns and groups say it all; see `pgx_compiler.modalities.Modality`."""
+    return {}
+
+
+def varies(described: Mapping[str, Any]) -> bool:
+    """Columns are the same in every row."""
+    return False
+
+
+def features_of_rows(inputs: Inputs, described: Mapping[str, Any]) -> FeatureMap:
+    """Not asked of columns."""
+    raise AssertionError("columns are the same in every row")
+
+
+def feature_map(shapes: Mapping[str, Sequence[int]], described: Mapping[str, Any]) -> FeatureMap:
     """One feature a column, but for the columns that a group claims.
 
     Args:
         shapes: each input's shape without the row axis; one input ``(columns,)``, or one input a column ``()``/``(1,)``.
-        columns: names of the columns, in the order in which the inputs hold them.
-        groups: feature name to the patterns of its columns.
+        described: ``columns``, names in the order in which the inputs hold them; ``groups``, feature name to the
+            patterns of its columns.
     """
+    columns: Sequence[str] = described["columns"]
+    groups: Mapping[str, Sequence[str]] = described.get("groups", {})
     owner_of: dict[int, str] = {}
     for name, patterns in groups.items():
         for position in match_columns(patterns, columns):

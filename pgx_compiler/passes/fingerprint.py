@@ -67,7 +67,7 @@ def source_digest(op: str, method: str | None, runtime: str | None) -> str:
         files |= {*(package / "tuning").glob("*.py"), *(package / "methods").rglob("*.py")}
     if method is not None:
         file = source_of(catalogue()[method])
-        files |= {file, *file.parent.glob("_*.py")}
+        files |= {file, *file.parent.glob("_*.py"), *file.parent.parent.glob("_*.py")}
     if runtime is not None:
         home = Path(runtimes.__file__).parent
         files |= {home / "frameworks" / f"{runtime}.py", *(home / "formats").glob("*.py")}

@@ -41,7 +41,7 @@ def cost_of(node: Node, graph: Graph, context: Context) -> Cost:
     )
     params = declaration.params.model_validate(node.params["with"])
     cost = declaration.cost(params, shape)
-    if node.op == "attribute":
+    if node.op in ("attribute", "state"):
         # every explained row is scored once more, and the references once, for base values and completeness
         return Cost(cost.forward + rows + context.references, cost.backward, cost.bytes)
     return cost

@@ -24,6 +24,7 @@ _OF_OPERATION = {
     "parity": "model",
     "performance": "model",
     "rows": "ground",
+    "features": "ground",
     "references": "ground",
     "rely": "reliance",
     "tune": "tuning",

@@ -1,7 +1,7 @@
 """The entries about explanations: attributions, example rows, agreement and faithfulness."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def _rows_of(run: Gathering, node: Node) -> int:
     return len(rows.arrays["index"]) if rows else 0
 
 
-def _asked(run: Gathering, op: str) -> list[Node]:
+def asked(run: Gathering, op: str) -> list[Node]:
     """Nodes of an operation that the author asked for, in the order of the spec."""
     position = {step.id: number for number, step in enumerate(run.plan.audit.steps)}
     found = [node for node in run.plan.graph if node.op == op and node.step is not None]
@@ -59,7 +59,7 @@ def _target_words(run: Gathering) -> str:
 def explanations(run: Gathering) -> list[Explanation]:
     """One entry for each attribution step; its measures become facts."""
     entries = []
-    for node in _asked(run, "attribute"):
+    for node in asked(run, "attribute"):
         artifact = run.artifacts.get(node.id)
         measures(run, node.id, node.id)
         entries.append(_explanation(run, node, artifact))
@@ -75,13 +75,10 @@ def _explanation(run: Gathering, node: Node, artifact: Artifact | None) -> Expla
     values = artifact.arrays["values"] if artifact else np.zeros((0, len(names)))
     magnitude = np.abs(values)
     error = artifact.arrays.get("standard_error") if artifact else None
-    versions = run.plan.context.versions
-    computed_by = node.ingredients.get("computed_by", {})
-    main = next((name for name in ("onnxruntime", "tensorflow") if name in computed_by), node.runtime or "")
     spent = dict(record.spent) if record else {}
     for kind in ("forward", "backward"):
         if record:
-            _cost_fact(run, node, kind, spent.get(kind, 0))
+            cost_fact(run, node, kind, spent.get(kind, 0))
     return Explanation(
         step=node.step or node.id,
         method=step.declaration.name,
@@ -89,7 +86,7 @@ def _explanation(run: Gathering, node: Node, artifact: Artifact | None) -> Expla
         computed_by=declaration.name,
         chosen_because=node.note,
         direction=node.params["direction"],
-        runtime=f"{main} {versions.get(main, '')}".strip(),
+        runtime=engine_of(run, node),
         target=_target_words(run),
         unit=run.plan.audit.score
         if declaration.unit == "score"
@@ -103,7 +100,9 @@ def _explanation(run: Gathering, node: Node, artifact: Artifact | None) -> Expla
         mean_standard_error=None if error is None else float(error.mean()),
         rows=len(values),
         ground=step.ground.name.strip("[]") if step.ground else "",
-        layout=dict(step.ground.features.layout) if step.ground and step.ground.patch != run.plan.audit.patch else {},
+        layout=dict(step.ground.features.layout)
+        if step.ground and step.ground.described != run.plan.audit.described
+        else {},
         cost_planned={k: v for k, v in node.cost.items() if k != "bytes"},
         cost_spent=spent,
         seconds=record.seconds if record else None,
@@ -113,13 +112,30 @@ def _explanation(run: Gathering, node: Node, artifact: Artifact | None) -> Expla
         summary=declaration.summary,
         reading=declaration.reading,
         limits=declaration.limits,
-        status="done" if artifact else ("failed" if one and one.status == "failed" else "blocked"),
+        status=status_of(run, node),
         reason=run.reason(node.id),
     )
 
 
-def _cost_fact(run: Gathering, node: Node, kind: str, rows: int) -> None:
-    run.add_fact(
+def engine_of(run: Gathering, node: Node) -> str:
+    """What computed a node, with its version: ``onnxruntime 1.32.0``."""
+    versions = run.plan.context.versions
+    computed_by = node.ingredients.get("computed_by", {})
+    main = next((name for name in ("onnxruntime", "tensorflow") if name in computed_by), node.runtime or "")
+    return f"{main} {versions.get(main, '')}".strip()
+
+
+def status_of(run: Gathering, node: Node) -> Literal["done", "failed", "blocked"]:
+    """What became of a node."""
+    one = run.ended.get(node.id)
+    if node.id in run.artifacts:
+        return "done"
+    return "failed" if one and one.status == "failed" else "blocked"
+
+
+def cost_fact(run: Gathering, node: Node, kind: str, rows: int) -> str:
+    """State the model rows that a step took, and give the fact's id."""
+    return run.add_fact(
         Fact(
             id=f"{node.id}.rows_{kind}",
             title=f"Model rows {kind} that {node.step} took",
@@ -136,7 +152,7 @@ def _cost_fact(run: Gathering, node: Node, kind: str, rows: int) -> None:
 def examples(run: Gathering) -> list[Example]:
     """Some rows in full: one of each explained class in turn, in file order."""
     # side by side stands only what explains the same rows on the same features
-    same = [node for node in _asked(run, "attribute") if node.inputs["references"] == "references"]
+    same = [node for node in asked(run, "attribute") if node.inputs["references"] == "references"]
     done = [(node, run.artifacts[node.id]) for node in same if node.id in run.artifacts]
     rows = run.artifacts.get("rows")
     if not done or rows is None:
@@ -263,7 +279,7 @@ def agreement(run: Gathering) -> list[AgreementEntry]:
     """One entry for each pair and method, self-comparisons among them; aggregates become facts."""
     stage = {step.id: step.stage for step in run.plan.audit.steps}
     entries = []
-    for node in _asked(run, "compare"):
+    for node in asked(run, "compare"):
         declaration = catalogue()[node.method or ""]
         first, second = (str(run.plan.graph[node.inputs[p]].step or "") for p in ("first", "second"))
         again = second == ""
@@ -305,7 +321,7 @@ def agreement(run: Gathering) -> list[AgreementEntry]:
 def faithfulness(run: Gathering) -> list[FaithfulnessEntry]:
     """One entry for each check of each attribution; aggregates become facts."""
     entries = []
-    for node in _asked(run, "judge"):
+    for node in asked(run, "judge"):
         declaration = catalogue()[node.method or ""]
         of = str(run.plan.graph[node.inputs["attribution"]].step)
         artifact = run.artifacts.get(node.id)

@@ -9,7 +9,7 @@ from pgx_compiler.evidence.store import Store
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.plan.plan import Plan
 from pgx_compiler.plan.stages import stage_of
-from pgx_compiler.report import conclusions, explained
+from pgx_compiler.report import conclusions, explained, stated
 from pgx_compiler.report.factsheet import (
     SCHEMA,
     AuditEntry,
@@ -19,11 +19,11 @@ from pgx_compiler.report.factsheet import (
     FindingEntry,
     NodeEntry,
     Provenance,
-    TableEntry,
     TuningEntry,
 )
 from pgx_compiler.report.gates import judge_gates
 from pgx_compiler.report.gathering import Ended, Gathering, measures
+from pgx_compiler.report.table_entry import TableEntry
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ def gather(plan: Plan, ended: Mapping[str, Ended], store: Store, occasion: Occas
         if name in plan.graph:
             measures(run, name, name)
     explanations = explained.explanations(run)
+    statements = stated.statements(run)
     agreement = explained.agreement(run)
     faithfulness = explained.faithfulness(run)
     gates = judge_gates(plan.audit.spec.gates, run.facts)
@@ -79,6 +80,7 @@ def gather(plan: Plan, ended: Mapping[str, Ended], store: Store, occasion: Occas
         gates=gates,
         precaution=checks,
         explanations=explanations,
+        statements=statements,
         examples=explained.examples(run),
         agreement=agreement,
         faithfulness=faithfulness,

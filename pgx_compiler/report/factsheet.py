@@ -2,17 +2,13 @@
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from pgx_compiler.report.part import Number, Part
+from pgx_compiler.report.statement_entries import StatementEntry
+from pgx_compiler.report.table_entry import TableEntry
 
 SCHEMA = "pgx-factsheet/1"
-
-Number = float | int
-
-
-class Part(BaseModel):
-    """Base of every part: strict about keys, frozen, documented where declared."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True)
 
 
 class Source(Part):
@@ -242,15 +238,6 @@ class ExpectationEntry(Part):
     facts: list[str] = []
 
 
-class TableEntry(Part):
-    """A detail table of a step."""
-
-    step: str
-    title: str
-    columns: list[str]
-    rows: list[list[Any]]
-
-
 class CheckEntry(Part):
     """One precaution step."""
 
@@ -381,6 +368,7 @@ class Factsheet(Part):
     gates: list[GateEntry]
     precaution: list[CheckEntry]
     explanations: list[Explanation]
+    statements: list[StatementEntry] = []
     examples: list[Example]
     agreement: list[AgreementEntry]
     faithfulness: list[FaithfulnessEntry]

@@ -11,11 +11,11 @@ from pgx_compiler.report.factsheet import (
     Fact,
     Factsheet,
     FaithfulnessEntry,
-    TableEntry,
     TuningEntry,
 )
 from pgx_compiler.report.figures import Series
 from pgx_compiler.report.numbers import number
+from pgx_compiler.report.table_entry import TableEntry
 
 Medium = Literal["html", "pdf"]
 ROWS = {"html": 1000, "pdf": 200}

@@ -138,6 +138,12 @@ class FeatureSpec(SpecModel):
     """Patterns of the columns that together are this feature: ``["purpose=*"]``."""
     categories: list[str] | None = semantic(None, min_length=2)
     """Names of the codes 0, 1, 2, … where a number in the file is a category."""
+    immutable: bool = semantic_if_given(False)
+    """Nobody can change it: a counterfactual must leave it as it is."""
+    range: list[Number] | None = semantic_if_given(None, min_length=2, max_length=2)
+    """Least and largest value that makes sense, ``[0, 120]`` (default: those of the training data)."""
+    ordered: bool = semantic_if_given(False)
+    """Its categories are in order, from little to much."""
     mask: Path | None = semantic(None)
     """A PNG the size of the image: white marks the region."""
     unit: str | None = descriptive(None)
@@ -215,10 +221,18 @@ class RowSelection(SpecModel):
 class FeatureChoice(SpecModel):
     """What one interpretable feature is."""
 
-    superpixels: Literal["patches"] | None = semantic(None)
-    """Images: ``patches`` of ``size`` pixels a side."""
+    superpixels: Literal["patches", "slic", "quickshift", "felzenszwalb"] | None = semantic(None)
+    """Images: ``patches`` of ``size`` pixels a side, or segments that follow the picture's own edges."""
     size: int | None = semantic(None, ge=1)
     """Side of a patch, in pixels."""
+    segments: int | None = semantic_if_given(None, ge=2, le=1000)
+    """Images: about how many segments a picture is cut into."""
+    units: Literal["words", "tokens", "sentences"] | None = semantic_if_given(None)
+    """Text: what is removed at once."""
+    windows: int | None = semantic_if_given(None, ge=1)
+    """Series: into how many windows time is cut."""
+    channels: Literal["apart", "together"] | None = semantic_if_given(None)
+    """Series: whether each channel of a window is a feature of its own."""
 
 
 class ExplainStep(Step):
@@ -233,10 +247,25 @@ class ExplainStep(Step):
 class Fill(SpecModel):
     """What a removed feature is replaced by; both directions start from it."""
 
-    kind: Literal["background", "mean", "value", "blur"] = semantic()
-    """``background``: training rows; ``mean``: their mean; ``value``: a constant; ``blur``: the row itself, blurred."""
+    kind: Literal[
+        "background",
+        "kmeans",
+        "conditional",
+        "mean",
+        "value",
+        "blur",
+        "noise",
+        "inpaint",
+        "mask",
+        "delete",
+        "substitute",
+        "interpolation",
+        "fourier",
+    ] = semantic()
+    """``background``: training rows; ``mean``: their mean; ``value``: a constant; ``blur``: the row itself, blurred; others
+    as their modality says. `pgx check` names those that suit the data."""
     size: int | None = semantic(None, ge=1, le=1000)
-    """Number of background rows (default 50)."""
+    """Number of background rows, or of draws (default: by kind)."""
     value: Number | None = semantic(None)
     """The constant."""
     sigma: Number | None = semantic(None, gt=0)

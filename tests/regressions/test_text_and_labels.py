@@ -71,7 +71,7 @@ def test_a_label_between_two_positions_is_no_class():
 
 def test_text_columns_are_categories_for_the_precautions():
     train = {"age": np.array([[1.0], [2.0], [3.0]]), "city": np.array([["b"], [""], ["a"]])}
-    features = tabular.feature_map({"age": (1,), "city": (1,)}, ["age", "city"], {})
+    features = tabular.feature_map({"age": (1,), "city": (1,)}, {"columns": ["age", "city"]})
     age, city = tabular.variables(train, None, features, ["age", "city"], {})
     assert (age.kind, age.train.tolist()) == ("numeric", [1.0, 2.0, 3.0])
     assert (city.kind, city.categories, city.train.tolist()) == ("categorical", ("a", "b"), [1, -1, 0])
@@ -79,13 +79,13 @@ def test_text_columns_are_categories_for_the_precautions():
 
 def test_the_middle_of_a_text_column_is_its_commonest_word():
     train = {"n": np.array([[1], [2], [4]]), "city": np.array([["a"], ["b"], ["b"]])}
-    features = tabular.feature_map({"n": (1,), "city": (1,)}, ["n", "city"], {})
+    features = tabular.feature_map({"n": (1,), "city": (1,)}, {"columns": ["n", "city"]})
     found = tabular.references(train, train, {"kind": "mean"}, features, np.random.default_rng(0))
     assert found.inputs["city"].tolist() == [[["b"]]]
     assert found.inputs["n"].tolist() == [[[2]]]  # 7 / 3, rounded: the model reads whole numbers
 
 
 def test_elements_of_a_feature_follow_the_models_order_whatever_the_archives():
-    features = tabular.feature_map({"zeta": (1,), "alpha": (1,)}, ["zeta", "alpha"], {})
+    features = tabular.feature_map({"zeta": (1,), "alpha": (1,)}, {"columns": ["zeta", "alpha"]})
     rows = {"alpha": np.array([[100.0]]), "zeta": np.array([[1.0]])}  # an archive holds its arrays by alphabet
     assert [features.elements(rows, at).tolist() for at in (0, 1)] == [[[1.0]], [[100.0]]]

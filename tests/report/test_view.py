@@ -3,7 +3,7 @@
 import pytest
 
 from pgx_compiler.report import search_figures, view
-from pgx_compiler.report.factsheet import TableEntry
+from pgx_compiler.report.table_entry import TableEntry
 from tests.report.sample import FORM, factsheet
 
 

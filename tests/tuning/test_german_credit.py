@@ -43,7 +43,7 @@ def run() -> Callable[[Recipe], TrialResult]:
     table = np.stack([raw.arrays[name] for name in columns], axis=1).astype(np.float32)
     labels = raw.arrays["bad_risk"].astype(np.int64)
     (tensor,) = keras.inspect(MODEL).inputs
-    features = feature_map({tensor.name: table.shape[1:]}, columns, {"purpose": ["purpose=*"]})
+    features = feature_map({tensor.name: table.shape[1:]}, {"columns": columns, "groups": {"purpose": ["purpose=*"]}})
     everything = Labelled({tensor.name: table}, labels)
     held = hold_out(labels, 0.2, np.random.default_rng(7), stratify=True)
     train, validation = (take(everything, positions) for positions in held)

@@ -152,11 +152,11 @@ def refusal(context: Context, declaration: Declaration, step: str = "") -> str |
 
 def _instead(context: Context, named: NamedStep) -> str:
     """The methods that would do, derived from the catalogue: of both directions for an attribution."""
-    direction = named.declaration.direction is not None
+    direction = named.declaration.explains
     algorithms = {one.name for d in catalogue().values() if d.is_request for one in computing(d.name)}
     words = []
     for other in catalogue().values():
-        alike = other.direction is not None if direction else other.stage == named.stage
+        alike = other.explains if direction else other.stage == named.stage
         fit = context.spec.data.modality in other.modalities and context.spec.model.task in other.tasks
         if not alike or not fit or other.name == named.declaration.name or refusal(context, other):
             continue

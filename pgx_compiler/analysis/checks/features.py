@@ -1,12 +1,14 @@
 """What one interpretable feature is: groups of columns, or patches of an image; and the regions that have names."""
 
+from typing import Any
+
 import numpy as np
 
 from pgx_compiler.analysis.context import Context
 from pgx_compiler.diagnostics.diagnostic import Code
 from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
-from pgx_compiler.modalities.features import FeatureMap
-from pgx_compiler.modalities.image import feature_map as image_features
+from pgx_compiler.modalities import modalities
+from pgx_compiler.modalities.features import FeatureMap, UnfitFeatures
 from pgx_compiler.modalities.tabular import feature_map as table_features
 from pgx_compiler.modalities.tabular import match_columns
 from pgx_compiler.spec.model import FeatureChoice, FeatureSpec
@@ -31,21 +33,20 @@ CLAIMED_TWICE = Code(
 NOT_THIS_MODALITY = Code(
     4031,
     "not-this-modality",
-    "`mask`, `superpixels` and `size` are for images; `columns` and `categories` are for tables.",
+    "A `mask` is for images, `columns` and `categories` are for tables, and each modality has its own keys of"
+    " `explain.features`.",
 )
 MASK_SIZE = Code(
     4032,
     "mask-size",
     "A mask must have the height and width of the images, so that each of its pixels is one of theirs.",
 )
-PATCH_SIZE = Code(
+UNFIT_FEATURES = Code(
     4033,
-    "patch-size",
-    "A patch of the image cannot be larger than the image: `explain.features.size` is its side in pixels.",
+    "unfit-features",
+    "What `explain.features` calls a feature does not fit the model's input: a patch cannot be larger than the image, nor"
+    " can there be more windows than steps in time.",
 )
-
-PATCHES_ACROSS = 16
-"""Of the default patch size: about 256 features whatever the image, which sampling methods can afford."""
 
 
 def check_features(context: Context) -> None:
@@ -56,7 +57,9 @@ def check_features(context: Context) -> None:
         return
     if image:
         _check_masks(context)
-        _build_patches(context)
+        _build(context)
+    elif context.spec.data.modality != "tabular":
+        _build(context)
     else:
         _build_groups(context)
 
@@ -76,10 +79,12 @@ def _check_modality(context: Context, image: bool) -> None:
     choices += [(s.features, ("explain", "perturbation", n, "features")) for n, s in enumerate(explain.perturbation)]
     choices += [(s.features, ("explain", "gradient", n, "features")) for n, s in enumerate(explain.gradient)]
     for choice, where in choices:
-        for key in ("superpixels", "size"):
-            if not image and choice is not None and getattr(choice, key) is not None:
-                message = f"`{key}` applies to images, and the modality is {modality}"
-                context.error(NOT_THIS_MODALITY, message, (*where, key), help_, on="key")
+        known = modalities()[modality].KEYS if modality in modalities() else frozenset()
+        for key, value in choice.model_dump().items() if choice is not None else ():
+            if value is not None and key not in known:
+                message = f"`{key}` says nothing about the features of {modality} data"
+                help_of_key = f"delete it; here it may be: {quoted(sorted(known))}" if known else help_
+                context.error(NOT_THIS_MODALITY, message, (*where, key), help_of_key, on="key")
 
 
 def _check_masks(context: Context) -> None:
@@ -96,22 +101,25 @@ def _check_masks(context: Context) -> None:
                 context.error(MASK_SIZE, message, (*at, "mask"), "draw it in the images' own size")
 
 
-def _build_patches(context: Context) -> None:
-    patches = patches_of(context, context.choice, context.at_common("features"))
-    if patches is not None:
-        context.patch, context.features = patches
+def _build(context: Context) -> None:
+    found = features_of(context, context.choice, context.at_common("features"))
+    if found is not None:
+        context.described, context.features = found
 
 
-def patches_of(context: Context, choice: FeatureChoice, at: Path_) -> tuple[int, FeatureMap] | None:
-    """Side of a patch in pixels and the features of an image; None where they do not fit, which has been said then."""
-    shape = [size or 1 for size in context.inputs[0].shape[1:]]
-    longest = max(shape[:2])
-    size = choice.size or max(1, -(-longest // PATCHES_ACROSS))
-    if size > min(shape[:2]):
-        message = f"patches of {size} pixels do not fit images of {shape[0]} × {shape[1]}"
-        context.error(PATCH_SIZE, message, (*at, "size"), f"at most {min(shape[:2])}")
+def features_of(context: Context, choice: FeatureChoice, at: Path_) -> tuple[dict[str, Any], FeatureMap] | None:
+    """What a feature is, settled, and the map; None where it does not fit the model's input, which has been said then."""
+    modality = modalities()[context.spec.data.modality]
+    shapes = {tensor.name: [int(size or 1) for size in tensor.shape[1:]] for tensor in context.inputs}
+    given = {key: value for key, value in choice.model_dump(mode="json").items() if value is not None}
+    try:
+        settled = modality.settle({key: value for key, value in given.items() if key in modality.KEYS}, shapes)
+    except UnfitFeatures as error:
+        where = (*at, error.key) if error.key in given else at
+        context.error(UNFIT_FEATURES, str(error), where, error.help)
         return None
-    return size, image_features({context.inputs[0].name: shape}, size)
+    described = {**settled, "columns": context.columns or (), "groups": context.groups}
+    return settled, modality.feature_map(shapes, described)
 
 
 def _build_groups(context: Context) -> None:
@@ -136,7 +144,7 @@ def _build_groups(context: Context) -> None:
     }
     shapes = {tensor.name: [int(size or 1) for size in tensor.shape[1:]] for tensor in context.inputs}
     assert sum(int(np.prod(shape)) for shape in shapes.values()) == len(columns)
-    context.features = table_features(shapes, columns, context.groups)
+    context.features = table_features(shapes, {"columns": columns, "groups": context.groups})
 
 
 def _check_single(context: Context, name: str) -> bool:

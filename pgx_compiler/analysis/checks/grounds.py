@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pgx_compiler.analysis.checks.features import patches_of
+from pgx_compiler.analysis.checks.features import features_of
 from pgx_compiler.analysis.checks.rows import count_rows
 from pgx_compiler.analysis.context import Context, NamedStep
 from pgx_compiler.analysis.resolved import Ground
@@ -12,7 +12,7 @@ from pgx_compiler.spec.model import ExplainStep, RowSelection
 
 def check_grounds(context: Context) -> None:
     """Settle the rows and features of each step that has its own."""
-    for named in context.attributions:
+    for named in context.explaining:
         if isinstance(named.step, ExplainStep) and (named.step.rows or named.step.features):
             ground = _ground(context, named, named.step)
             if ground is not None and ground.name:
@@ -22,19 +22,19 @@ def check_grounds(context: Context) -> None:
 def _ground(context: Context, named: NamedStep, step: ExplainStep) -> Ground | None:
     select, choice = step.rows or context.select, step.features or context.choice
     rows_at, features_at = (*named.path, "rows"), (*named.path, "features")
-    rows, features, patch = context.rows, context.features, context.patch
+    rows, features, settled = context.rows, context.features, context.described
     if select != context.select:
         rows = count_rows(context, select, rows_at)
-    if choice != context.choice and context.spec.data.modality == "image" and context.inputs:
-        patches = patches_of(context, choice, features_at)
-        patch, features = patches if patches is not None else (patch, None)
+    if choice != context.choice and context.inputs and context.columns is not None:
+        own = features_of(context, choice, features_at)
+        settled, features = own if own is not None else (settled, None)
     if rows is None or features is None:
         return None
     words = [] if select == context.select else described(select)
     rows_name = f"[{','.join(words)}]" if words else ""
-    if patch != context.patch:
-        words = [*words, f"size={patch}"]
-    return Ground(f"[{','.join(words)}]" if words else "", select, rows, features, patch, rows_name)
+    if settled != context.described:
+        words += [f"{key}={value}" for key, value in settled.items() if context.described.get(key) != value]
+    return Ground(f"[{','.join(words)}]" if words else "", select, rows, features, settled, rows_name)
 
 
 def described(select: RowSelection) -> list[str]:

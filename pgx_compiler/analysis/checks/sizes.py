@@ -42,7 +42,7 @@ def check_sizes(context: Context) -> None:
 
 def _check_sample(context: Context) -> None:
     classes = context.classes
-    own = [(one.step.rows, (*one.path, "rows")) for one in context.attributions if isinstance(one.step, ExplainStep)]
+    own = [(one.step.rows, (*one.path, "rows")) for one in context.explaining if isinstance(one.step, ExplainStep)]
     for rows, at in [(context.select, context.at_common("rows")), *own]:
         if rows and rows.stratify and rows.sample and classes and rows.sample < len(classes):
             message = f"{rows.sample} rows cannot be drawn from each of {len(classes)} classes"

@@ -6,6 +6,8 @@ from pgx_compiler.methods.declaration import Cost, Maps, Params, Shape, attribut
 from pgx_compiler.modalities.features import Rows
 from runtimes.capabilities import Differentiable
 
+TITLE = "Gradient × input"
+
 
 class GradientXInputParams(Params):
     """Gradient times input has no parameters."""

@@ -28,7 +28,7 @@ def _table(
 ) -> AuditData:
     train = np.asarray(train, np.float64)
     columns = columns or [f"x{i}" for i in range(train.shape[1])]
-    features = tabular.feature_map({"x": train.shape[1:]}, columns, groups or {})
+    features = tabular.feature_map({"x": train.shape[1:]}, {"columns": columns, "groups": groups or {}})
     splits = []
     for name, rows, y in (("train", train, labels), ("test", test, test_labels)):
         if rows is None:
@@ -52,7 +52,7 @@ def _digits() -> AuditData:
             pixels = next(archive[k] for k in archive.files if archive[k].ndim >= 3)
             splits.append(Split(name, {"x": pixels}, archive["y"].astype(np.int64), np.arange(len(pixels))))
     train, test = splits
-    features = image.feature_map({"x": train.inputs["x"].shape[1:]}, 4)
+    features = image.feature_map({"x": train.inputs["x"].shape[1:]}, {"size": 4})
     variables = image.variables(train.inputs, test.inputs, features, (), {})
     return AuditData("image", "classification", tuple("0123456789"), train, test, features, variables)
 

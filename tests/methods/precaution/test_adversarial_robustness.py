@@ -44,7 +44,7 @@ def pictures(n=150, seed=0):
     weights = rng.normal(size=(16, 3))
     pixels = rng.random((n, 4, 4))
     labels = (pixels.reshape(n, -1) @ weights).argmax(axis=1)
-    features = image.feature_map({"x": (4, 4)}, 2)
+    features = image.feature_map({"x": (4, 4)}, {"size": 2})
     split = Split("train", {"x": pixels}, labels, np.arange(n))
     data = AuditData(
         "image", "classification", ("a", "b", "c"), split, replace(split, name="test"), features,
