@@ -22,6 +22,8 @@ COLOURS = {
     "unknown": "#8a6100",
     "support": "#35978f",
     "against": "#bf812d",
+    "violet": "#7a4fa3",
+    "olive": "#727200",
 }
 
 

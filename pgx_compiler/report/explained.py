@@ -18,6 +18,7 @@ from pgx_compiler.report.factsheet import (
     Fact,
     FaithfulnessEntry,
     FindingEntry,
+    WordImportance,
 )
 from pgx_compiler.report.gathering import Gathering, measures
 
@@ -71,9 +72,12 @@ def _explanation(run: Gathering, node: Node, artifact: Artifact | None) -> Expla
     step = run.plan.audit.step(node.step or "")
     one = run.ended.get(node.id)
     record: Record | None = one.record if one else None
-    names = list(run.plan.audit.ground(step).features.names)
+    features = run.plan.audit.ground(step).features
+    names = list(features.names)
     values = artifact.arrays["values"] if artifact else np.zeros((0, len(names)))
-    magnitude = np.abs(values)
+    own = artifact is not None and "present" in artifact.arrays
+    shown = values[:, :0] if own else values
+    magnitude = np.abs(shown)
     error = artifact.arrays.get("standard_error") if artifact else None
     spent = dict(record.spent) if record else {}
     for kind in ("forward", "backward"):
@@ -95,8 +99,9 @@ def _explanation(run: Gathering, node: Node, artifact: Artifact | None) -> Expla
         parameters=dict(node.params["with"]),
         feature_names=names,
         mean_absolute=magnitude.mean(axis=0).tolist() if len(values) else [0.0] * len(names),
-        mean_absolute_interval=column_intervals(magnitude),
-        mean_signed=values.mean(axis=0).tolist() if len(values) else [0.0] * len(names),
+        mean_absolute_interval=None if own else column_intervals(magnitude),
+        mean_signed=shown.mean(axis=0).tolist() if len(values) else [0.0] * len(names),
+        by_word=_by_word(run, artifact.arrays) if own and artifact else [],
         mean_standard_error=None if error is None else float(error.mean()),
         rows=len(values),
         ground=step.ground.name.strip("[]") if step.ground else "",
@@ -115,6 +120,29 @@ def _explanation(run: Gathering, node: Node, artifact: Artifact | None) -> Expla
         status=status_of(run, node),
         reason=run.reason(node.id),
     )
+
+
+MOST_WORDS = 30
+
+
+def _by_word(run: Gathering, arrays: Any) -> list[WordImportance]:
+    """The words of the explained texts by their mean magnitude; words are raw data."""
+    if not run.plan.audit.spec.factsheet.show_rows or "feature_labels" not in arrays:
+        return []
+    values, present, labels = arrays["values"], arrays["present"], arrays["feature_labels"]
+    held: dict[str, list[tuple[int, float]]] = {}
+    for row, feature in zip(*np.nonzero(present), strict=True):
+        held.setdefault(str(labels[row, feature]), []).append((int(row), float(values[row, feature])))
+    found = [
+        WordImportance(
+            word=word,
+            rows=len({row for row, _ in pairs}),
+            mean=float(np.mean([value for _, value in pairs])),
+            mean_absolute=float(np.mean([abs(value) for _, value in pairs])),
+        )
+        for word, pairs in held.items()
+    ]
+    return sorted(found, key=lambda one: (-float(one.mean_absolute), one.word))[:MOST_WORDS]
 
 
 def engine_of(run: Gathering, node: Node) -> str:
@@ -170,6 +198,7 @@ def _spread(targets: Any) -> list[int]:
 def _example(run: Gathering, done: Sequence[tuple[Node, Artifact]], rows: Artifact, index: int) -> Example:
     audit = run.plan.audit
     first = done[0][1].arrays
+    count = int(first["present"][index].sum()) if "present" in first else len(first["values"][index])
     label = int(rows.arrays["labels"][index]) if "labels" in rows.arrays and audit.classes else None
     shows = audit.spec.factsheet.show_rows
     image = _picture(first, index) if shows and audit.spec.data.modality == "image" else None
@@ -184,8 +213,8 @@ def _example(run: Gathering, done: Sequence[tuple[Node, Artifact]], rows: Artifa
         explanations=[
             ExampleValues(
                 step=node.step or node.id,
-                values=artifact.arrays["values"][index].tolist(),
-                standard_error=artifact.arrays["standard_error"][index].tolist()
+                values=artifact.arrays["values"][index][:count].tolist(),
+                standard_error=artifact.arrays["standard_error"][index][:count].tolist()
                 if "standard_error" in artifact.arrays
                 else None,
             )
@@ -193,8 +222,36 @@ def _example(run: Gathering, done: Sequence[tuple[Node, Artifact]], rows: Artifa
         ],
         inputs=inputs,
         image=image,
+        features=_own_features(first, index, count, audit.features.names, shows),
+        owners=_segments(first, index) if shows and audit.features.layout.get("kind") == "segments" else None,
         image_note="" if shows else "The rows themselves are not shown: the spec keeps raw data out of the factsheet.",
     )
+
+
+def _own_features(arrays: Any, index: int, count: int, names: Sequence[str], shows: bool) -> list[str] | None:
+    """Names of a row's own features, where rows differ."""
+    if "present" not in arrays:
+        return None
+    if shows and "feature_labels" in arrays:
+        return [str(label) for label in arrays["feature_labels"][index][:count]]
+    return list(names[:count])
+
+
+_SEGMENT_SIDE = 112
+"""Pixels of a drawn segmentation, at most: as many as a page shows."""
+
+
+def _segments(arrays: Any, index: int) -> list[list[int]] | None:
+    """Which segment owns each pixel of a row, thinned to what can be seen."""
+    name = next((key for key in arrays if key.startswith("owner_")), None)
+    if name is None:
+        return None
+    owner = np.asarray(arrays[name][index])
+    while owner.ndim > 2:  # all channels of a pixel belong to one segment
+        owner = owner[0] if owner.shape[0] <= 4 < owner.shape[-1] else owner[..., 0]
+    step = max(1, -(-max(owner.shape) // _SEGMENT_SIDE))
+    thinned: list[list[int]] = owner[::step, ::step].tolist()
+    return thinned
 
 
 def _class(classes: Sequence[str], position: int) -> str:

@@ -104,6 +104,16 @@ class ExampleValues(Part):
     standard_error: list[Number] | None = None
 
 
+class WordImportance(Part):
+    """What one word is to one method, over all explained rows that hold it."""
+
+    word: str
+    rows: int
+    """In how many of the explained rows it stands."""
+    mean: Number
+    mean_absolute: Number
+
+
 class Example(Part):
     """One explained row, shown."""
 
@@ -121,6 +131,10 @@ class Example(Part):
     image: list[list[Number]] | None = None
     """Grey values 0..1, rows of pixels; only where the spec shows rows (colour images are averaged)."""
     image_note: str = ""
+    features: list[str] | None = None
+    """Names of this row's own features, where rows differ; words only where the spec shows rows."""
+    owners: list[list[int]] | None = None
+    """Which feature owns each pixel, where features are segments; only where the spec shows rows."""
 
 
 class Explanation(Part):
@@ -141,7 +155,9 @@ class Explanation(Part):
     parameters: dict[str, Any]
     feature_names: list[str]
     mean_absolute: list[Number]
-    """Mean over rows of the magnitude, one for each feature."""
+    """Mean over rows of the magnitude, one for each feature; empty where each row has features of its own."""
+    by_word: list[WordImportance] = []
+    """Of a text, the words that matter most; only where the spec shows rows."""
     mean_absolute_interval: list[tuple[Number, Number]] | None = None
     """95 % bootstrap interval over rows."""
     mean_signed: list[Number]

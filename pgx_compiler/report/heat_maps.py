@@ -38,6 +38,34 @@ def heat_map(values: Sequence[float], columns: int) -> str:
     return _png(_enlarge([row for row in rows if len(row) == columns]))
 
 
+def segment_map(values: Sequence[float], owners: Sequence[Sequence[int]]) -> str:
+    """Values of segments as a PNG data URI: each pixel has the colour of the segment that owns it; none is white."""
+    scale = largest(values) or 1.0
+    colours = [colour(value / scale) for value in values]
+    rows = [[colours[owner] if 0 <= owner < len(colours) else (255, 255, 255) for owner in row] for row in owners]
+    return _png(_enlarge(rows))
+
+
+LEVELS = 21
+"""Shades that a word may have; the style sheet holds one class for each, since a page may not style its elements itself."""
+
+
+def level(value: float, end: float) -> int:
+    """The shade of a value on a symmetric scale that ends at ``end``, 0 to `LEVELS` - 1."""
+    share = value / end if end else 0.0
+    return round((min(1.0, max(-1.0, share)) + 1) / 2 * (LEVELS - 1))
+
+
+def shade_rules() -> str:
+    """The style sheet's rules for the shades, with letters that can be read on each."""
+    rules = []
+    for place in range(LEVELS):
+        red, green, blue = colour(2 * place / (LEVELS - 1) - 1)
+        ink = "#111" if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else "#fff"
+        rules.append(f".shade-{place} {{ background: #{red:02x}{green:02x}{blue:02x}; color: {ink}; }}")
+    return "\n".join(rules) + "\n"
+
+
 def grey_image(pixels: Sequence[Sequence[float]]) -> str:
     """Grey values 0..1 as a PNG data URI, averaged down where a side is longer than can be seen."""
     step = max(1, -(-max(len(pixels), len(pixels[0])) // _LARGEST_SIDE))

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pgx_compiler.report import figures, graph_figure, heat_maps, numbers, search_figures, view
+from pgx_compiler.report import charts, figures, graph_figure, heat_maps, numbers, search_figures, view
 from pgx_compiler.report.factsheet import Factsheet
 from pgx_compiler.report.words import words
 
@@ -59,6 +59,7 @@ def _environment() -> Environment:
     )
     environment.globals |= {
         "fig": figures,
+        "charts": charts,
         "graph": graph_figure,
         "search": search_figures,
         "heat": heat_maps,
@@ -95,7 +96,7 @@ def _as_data(value: Any) -> Markup:
 
 def page(factsheet: Factsheet) -> str:
     """The self-contained HTML page."""
-    style, script = _asset("base.css") + _asset("page.css"), _asset("page.js")
+    style, script = _asset("base.css") + heat_maps.shade_rules() + _asset("page.css"), _asset("page.js")
     told = words(factsheet.audit.language)
     policy = f"default-src 'none'; img-src data:; style-src {_source_hash(style)}; script-src {_source_hash(script)}; "
     return (
@@ -113,7 +114,7 @@ def page(factsheet: Factsheet) -> str:
 
 def document(factsheet: Factsheet) -> str:
     """The HTML that the PDF is laid out from; words of Hangul are kept whole by word joiners."""
-    style = _asset("base.css") + _asset("document.css")
+    style = _asset("base.css") + heat_maps.shade_rules() + _asset("document.css")
     told = words(factsheet.audit.language)
     template = _environment().get_template("document.html.j2")
     ours = Markup(style)  # noqa: S704 - our own file

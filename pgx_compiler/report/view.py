@@ -24,6 +24,11 @@ COLUMNS = {"html": 40, "pdf": 9}
 EXAMPLES = {"html": 24, "pdf": 8}
 MAPS_ACROSS = {"html": 8, "pdf": 5}
 """Heat maps beside each other in one table."""
+CHARTS = {"html": 40, "pdf": 12}
+MOST_STATED = 24
+"""Facts printed beside a statement; all of them stand in the index."""
+MOST_SAID = 3
+"""Sentences printed for one row."""
 MOST_FEATURES = 15
 MOST_SETTINGS = 5
 """Settings that get a column of their own in the table of candidates."""
@@ -226,6 +231,7 @@ SECTIONS = (
     "findings",
     "data",
     "explanations",
+    "statements",
     "agreement",
     "faithfulness",
     "expectations",
@@ -240,12 +246,13 @@ def context(factsheet: Factsheet, told: Mapping[str, str], medium: Medium) -> di
     """All names that the templates use."""
     anchor = anchors(factsheet.facts)
     marked = marks(factsheet.explanations)
-    ran = [one for one in ordered(factsheet.explanations) if one.status == "done" and one.mean_absolute]
+    kind = factsheet.audit.layout.get("kind")
+    ran = [one for one in ordered(factsheet.explanations) if one.status == "done" and one.rows]
     return {
         "f": factsheet,
         "w": told,
         "medium": medium,
-        "sections": SECTIONS,
+        "sections": [name for name in SECTIONS if name != "statements" or factsheet.statements],
         "anchors": anchor,
         "facts": {fact.id: fact for fact in factsheet.facts},
         "by_severity": sorted(factsheet.findings, key=lambda one: _SEVERITIES.index(one.severity)),
@@ -256,12 +263,19 @@ def context(factsheet: Factsheet, told: Mapping[str, str], medium: Medium) -> di
         "cards": ordered(factsheet.explanations),
         "ran": ran,
         "matrices": matrices(factsheet, list(marked)),
-        "on_grid": factsheet.audit.layout.get("kind") == "grid",
+        "kind": kind,
+        "on_grid": kind in ("grid", "windows", "segments"),
+        "own_features": kind in ("words", "segments"),
+        "signs": {one.step: one.signed for one in factsheet.explanations},
+        "most_words": 12,
         "examples": factsheet.examples[: EXAMPLES[medium]],
         "most_rows": ROWS[medium],
         "maps_across": MAPS_ACROSS[medium],
         "most_features": MOST_FEATURES,
         "most_settings": MOST_SETTINGS,
+        "most_charts": CHARTS[medium],
+        "most_stated": MOST_STATED,
+        "most_said": MOST_SAID,
     }
 
 
@@ -290,6 +304,8 @@ def explorer(factsheet: Factsheet, told: Mapping[str, str]) -> dict[str, Any] | 
                 "label": e.label,
                 "inputs": e.inputs,
                 "image": e.image is not None,
+                "features": e.features,
+                "owners": e.owners,
                 "values": {one.step: [float(f"{v:.4g}") for v in one.values] for one in e.explanations},
             }
             for e in examples

@@ -19,6 +19,7 @@ ENGLISH = {
     "section_findings": "Findings",
     "section_data": "Data and precautions",
     "section_explanations": "Explanations",
+    "section_statements": "Statements about rows and the model",
     "section_agreement": "Agreement of the explanations",
     "section_faithfulness": "Faithfulness to the model",
     "section_expectations": "Expectations of the domain",
@@ -114,6 +115,23 @@ ENGLISH = {
     "source": "Source",
     "none_asked": "The spec asks for none of this.",
     # Explanations
+    "statements_lead": "What the model does when features take other values: counterfactuals and rules for single rows, "
+    "effects and importance for the model as a whole. They have no attribution for each feature, so they are not compared "
+    "with each other.",
+    "about_rows": "about single rows",
+    "about_model": "about the whole model",
+    "said_of_rows": "What it says of each row",
+    "said": "Statement",
+    "nothing_said": "Nothing was found.",
+    "curves_left_out": "{curves} more curves are in factsheet.json",
+    "charts_left_out": "{charts} more charts are in factsheet.json.",
+    "more_facts": "{facts} more facts are in the index at the end.",
+    "hidden_rows": "{count} tables or charts show values of single rows and are left out: the spec keeps raw data out.",
+    "own_features_lead": "Every row has features of its own, so that a mean over rows means nothing feature by feature.",
+    "by_word": "Words that matter most, over all rows explained",
+    "word": "Word",
+    "words_hidden": "The words are not shown: the spec keeps raw data out of the factsheet.",
+    "segments_hidden": "Segments follow the edges of each picture and are not shown: the spec keeps raw data out.",
     "explanations_lead": "Perturbation asks the model from outside: it removes features and watches the score. "
     "Gradient looks inside: it follows the score’s derivatives. Both are summed onto the same features.",
     "perturbation": "perturbation",

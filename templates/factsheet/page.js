@@ -135,7 +135,8 @@
   box.append(bar, stage, readout);
   place.append(box);
 
-  const grid = source.layout.kind === "grid";
+  const grid = source.layout.kind === "grid" || source.layout.kind === "windows";
+  const named = (e) => e.features ?? source.features;
   const svg = (tag, attributes) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
     for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
@@ -198,7 +199,7 @@
   };
   const say = (e, feature) => {
     const parts = source.methods.filter((m) => e.values[m.step]).map((m) => `${m.title} ${shown(e.values[m.step][feature])}`);
-    readout.textContent = `${source.features[feature]}: ${parts.join(" · ")}`;
+    readout.textContent = `${named(e)[feature]}: ${parts.join(" · ")}`;
   };
   const drawList = (e) => {
     const methods = source.methods.filter((m) => e.values[m.step]);
@@ -209,10 +210,10 @@
     head.append(make("th", words.feature, { scope: "col" }), make("th", words.value, { scope: "col" }));
     for (const m of methods) head.append(make("th", m.title, { scope: "col" }), make("th", "", { scope: "col" }));
     const body = table.createTBody();
-    const order = source.features.map((_, i) => i).sort((a, b) => weight(b) - weight(a)).slice(0, 20);
+    const order = named(e).map((_, i) => i).sort((a, b) => weight(b) - weight(a)).slice(0, 20);
     for (const i of order) {
       const row = body.insertRow();
-      row.append(make("th", source.features[i], { scope: "row" }), make("td", e.inputs?.[source.features[i]] ?? ""));
+      row.append(make("th", named(e)[i], { scope: "row" }), make("td", e.inputs?.[named(e)[i]] ?? ""));
       methods.forEach((m, k) => {
         const value = e.values[m.step][i];
         const cell = make("td"), track = make("span", "", { class: "track" }), bar = make("i", "", { class: value < 0 ? "minus" : "plus" });

@@ -20,11 +20,12 @@ from pgx_compiler.report.factsheet import (
     NodeEntry,
     Provenance,
     Source,
-    TableEntry,
     Trial,
     TuningEntry,
     Verdict,
 )
+from pgx_compiler.report.statement_entries import ChartEntry, CurveEntry, StatedRow, StatementEntry
+from pgx_compiler.report.table_entry import TableEntry
 
 FORM = ("checking_status", "duration_months", "credit_amount", "purpose", "savings_status", "age", "housing", "job",
         "telephone", "foreign_worker", "credit_history", "employment_since", "installment_rate", "property_magnitude",
@@ -233,6 +234,39 @@ def provenance() -> Provenance:
                       overrides=["explain.rows.sample=32"])  # fmt: skip
 
 
+def statements(rng: np.random.Generator) -> list[StatementEntry]:
+    """One step about the model with every kind of chart, and one about rows, of which one has nothing said."""
+    x = np.linspace(4, 72, 20)
+    classes = [CurveEntry(name=name, x=x.tolist(), y=(s * np.sin(x / 20)).tolist(), low=(s * np.sin(x / 20) - 0.1).tolist(),
+                          high=(s * np.sin(x / 20) + 0.1).tolist()) for name, s in (("good", -0.4), ("bad", 0.4))]  # fmt: skip
+    charts = [
+        ChartEntry(kind="lines", title="Partial dependence on duration_months", x_title="duration_months (months)",
+                   y_title="log_odds", subject="duration_months", curves=classes, marks=[6, 12, 15, 18, 24, 36, 48]),
+        ChartEntry(kind="steps", title="Coverage", x_title="features kept", y_title="share", curves=[classes[0]]),
+        ChartEntry(kind="bars", title="Importance", x_title="feature", y_title="loss", curves=[
+            CurveEntry(name="", x=list(FORM[:8]), y=[0.3 - 0.03 * i for i in range(8)], low=[0.25 - 0.03 * i for i in range(8)],
+                       high=[0.35 - 0.03 * i for i in range(8)])]),
+        ChartEntry(kind="bars", title="Effect of purpose", x_title="purpose", y_title="log_odds", curves=[
+            CurveEntry(name="good", x=["car", "radio", "repairs"], y=[0.2, -0.1, None]),
+            CurveEntry(name="bad", x=["car", "radio", "repairs"], y=[-0.2, 0.1, 0.3])]),
+        ChartEntry(kind="points", title="mu* and sigma", x_title="mu*", y_title="sigma",
+                   curves=[CurveEntry(name="", x=[0.1, 0.5, 0.9], y=[0.3, 0.2, 0.4])]),
+        ChartEntry(kind="matrix", title="Interactions", rows=list(FORM[:6]), columns=list(FORM[:6]),
+                   values=[[None if i == j else float(rng.normal()) for j in range(6)] for i in range(6)], unit="log_odds"),
+    ]  # fmt: skip
+    shared = {"direction": "perturbation", "runtime": "onnxruntime 1.32.0", "unit": "log_odds", "digest": DIGEST,
+              "cost_planned": {"forward": 6000}, "cost_spent": {"forward": 6000}, "paper": "Friedman 2001",
+              "summary": "Moves one feature and averages.", "reading": "Up is more.", "limits": "No cause."}  # fmt: skip
+    rows = [StatedRow(row_id="17", said=["duration_months 48 → 24: bad 0.71 → 0.38", "another purpose"],
+                      numbers=[{"distance": 0.31}, {}]), StatedRow(row_id="23", said=[])]  # fmt: skip
+    return [
+        StatementEntry(step="partial_dependence", method="partial_dependence", title="Partial dependence", about="model",
+                       facts=["precaution.drift.psi_max"], findings=[], parameters={"points": 20}, charts=charts, **shared),
+        StatementEntry(step="counterfactuals", method="counterfactuals", title="Counterfactuals", about="rows",
+                       facts=[], findings=[], parameters={}, rows=rows, hidden=2, **shared),
+    ]  # fmt: skip
+
+
 def factsheet(image: bool = True, rows: int = 6, **audit: Any) -> Factsheet:
     """A factsheet with something in every part: of an image model, or of a table."""
     rng = np.random.default_rng(7)
@@ -262,7 +296,7 @@ def factsheet(image: bool = True, rows: int = 6, **audit: Any) -> Factsheet:
         ),
         findings=findings(), facts=facts(), gates=gates(), precaution=precaution(), explanations=explanations,
         examples=[example(rng, number, names, image) for number in range(rows)], agreement=agreement(rng),
-        faithfulness=faithfulness(),
+        faithfulness=faithfulness(), statements=statements(rng),
         expectations=[ExpectationEntry(feature="border", effect="irrelevant", on=None, source="interview, 2026-03",
                                        status="confirmed", summary="0.4 % of the magnitude lies on it.",
                                        facts=["precaution.drift.psi_max"]),
