@@ -205,8 +205,11 @@ def _run(
     write_atomically(folder / "pgx.lock", lock.encode())
     audit = plan.audit
     files: list[ModelFile | DataFile | MaskFile] = [*audit.models.values(), *audit.data.values(), *audit.masks.values()]
-    for file in files:
+    for file in [*files, *([audit.vocabulary] if audit.vocabulary else [])]:
         store.ingest(file.path, file.sha256)
+    for model in audit.models.values():
+        for path, digest in model.beside.values():
+            store.ingest(path, digest)
     selection = outlook.selection if outlook is not None else None
     with Journal(folder / "events.jsonl") as journal:
         watchers = Several([journal, *([observer] if observer else [])])

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
+from pgx_compiler.analysis.checks.signature import output_name
 from pgx_compiler.analysis.resolved import Ground, Resolved, ResolvedStep
 from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
@@ -78,9 +79,13 @@ def _sources(audit: Resolved) -> Iterator[Node]:
             "sha256": file.sha256,
             "suffix": file.path.suffix,
             "task": spec.model.task,
-            "output": spec.model.output,
+            "output": output_name(spec.model.output),
             "renamed": dict(audit.renamed.get(format, {})),
         }
+        if format in audit.adaptations:
+            file_params["adaptation"] = dict(audit.adaptations[format])
+        if file.beside:
+            file_params["beside"] = {location: digest for location, (_, digest) in file.beside.items()}
         yield Node(f"model.{format}", "model", {}, file_params, source=f"model.{format}")
     for split, data in audit.data.items():
         described = spec.data.train if split == "train" else spec.data.test
@@ -98,7 +103,17 @@ def _sources(audit: Resolved) -> Iterator[Node]:
             "task": spec.model.task,
             "classes": list(audit.classes),
         }
+        if audit.moved.get(split):
+            params["moved"] = {name: list(order) for name, order in audit.moved[split].items()}
+        if spec.data.modality == "text":
+            params["text"] = _text(audit)
         yield Node(f"data.{split}", "data", {}, params, source=f"data.{split}")
+
+
+def _text(audit: Resolved) -> dict[str, Any]:
+    """Where token ids are, how many there may be, and how a column of text becomes them."""
+    known = len(audit.vocabulary.facts) if audit.vocabulary else None
+    return {"ids": audit.described["ids"], "known": known, "tokenizer": dict(audit.tokenizer) or None}
 
 
 def _model_facts(audit: Resolved) -> Iterator[Node]:
@@ -111,13 +126,28 @@ def _model_facts(audit: Resolved) -> Iterator[Node]:
                 f"predict.{format}.{split}", "predict", inputs, {"score": audit.score, "task": audit.spec.model.task}
             )
     split = judged.removeprefix("data.")
-    if len(audit.models) > 1:
-        inputs = {format: f"predict.{format}.{split}" for format in audit.models}
-        yield Node("model.parity", "parity", inputs, {"score": audit.score, "task": audit.spec.model.task})
+    asked = {"score": audit.score, "task": audit.spec.model.task}
+    inputs = {format: f"predict.{format}.{split}" for format in audit.models}
+    if (rebuilt := _rebuilt(audit)) is not None:
+        inputs["rebuilt"] = f"predict.rebuilt.{split}"
+        ports = {"model": f"model.{rebuilt.runs_on}", "data": judged}
+        yield Node(inputs["rebuilt"], "predict", ports, {**asked, "offers": rebuilt.declaration.capability})
+    if _has_parity(audit):
+        yield Node("model.parity", "parity", inputs, asked)
     inputs = {"test": f"predict.{_primary(audit)}.{split}", "train": f"predict.{_primary(audit)}.train"}
     if judged == "data.train":
         del inputs["train"]
     yield Node("model.performance", "performance", inputs, {"task": audit.spec.model.task})
+
+
+def _rebuilt(audit: Resolved) -> ResolvedStep | None:
+    """A step that asks a file for what only another framework than that of its predictions offers."""
+    return next((step for step in audit.steps if step.on_rebuild), None)
+
+
+def _has_parity(audit: Resolved) -> bool:
+    """Whether the two directions explain what has to be shown to be one model first."""
+    return len(audit.models) > 1 or _rebuilt(audit) is not None
 
 
 def _primary(audit: Resolved) -> str:
@@ -237,11 +267,11 @@ def _statements(audit: Resolved) -> Iterator[Node]:
             "features": feature_description(audit, step.ground),
             "direction": step.stage,
         }
-        inputs = _ground(audit, step)
+        inputs = _ground(audit, step) | {"train": "data.train"}
+        inputs |= {"test": "data.test"} if "test" in audit.data else {}
+        params["about"] = _about(audit)
         if audit.spec.data.modality == "tabular":
-            params["about"] = _about(audit)
             params["table"] = _table_setting(audit)
-            inputs |= {"train": "data.train"} | ({"test": "data.test"} if "test" in audit.data else {})
         yield Node(f"explain.{step.id}", "state", inputs, params, **_asked(step))
 
 
@@ -269,7 +299,7 @@ def _comparisons(audit: Resolved) -> Iterator[Node]:
             if audit.ground(first).name != audit.ground(second).name:
                 continue
             inputs = {"first": f"explain.{first.id}", "second": f"explain.{second.id}"}
-            if len(audit.models) > 1 and first.stage != second.stage:
+            if _has_parity(audit) and first.stage != second.stage:
                 inputs["parity"] = "model.parity"
             name = f"agreement.{step.id}.{first.id}~{second.id}"
             yield Node(name, "compare", inputs, {"with": step.params.model_dump(mode="json")}, **_asked(step))
@@ -296,7 +326,7 @@ def _reliance(audit: Resolved) -> Iterator[Node]:
     inputs: dict[str, str] = {f"attribution.{step.id}": f"explain.{step.id}" for step in explained}
     inputs |= {f"check.{step.id}": f"precaution.{step.id}" for step in _steps(audit, "precaution")}
     inputs |= {"data": _explained_split(audit), "rows": "rows"}
-    if len(audit.models) > 1:
+    if _has_parity(audit):
         inputs["parity"] = "model.parity"
     params: dict[str, Any] = {
         "expectations": [item.model_dump(mode="json", exclude={"source"}) for item in spec.strategy.expectations],

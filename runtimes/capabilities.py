@@ -11,6 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from runtimes.adaptation import Adaptation
+
 Inputs = Mapping[str, NDArray[Any]]
 """The model's input names in order, each with an array ``(rows, *feature shape)`` in the model's own dtype."""
 
@@ -36,6 +38,8 @@ class View:
     """``classification`` or ``regression``."""
     output: str | int | None = None
     """The output's name or position, where the model has several; None: the only one, or the one with scores."""
+    adaptation: Adaptation = field(default_factory=Adaptation)
+    """What is done to the file's own signature; only ONNX files have any."""
 
 
 @dataclass
@@ -46,6 +50,8 @@ class Spent:
     """Rows of forward passes."""
     backward: int = 0
     """Rows of gradients (each includes its forward pass)."""
+    halved: int = 0
+    """How often a call was halved because memory did not suffice."""
 
 
 @runtime_checkable
@@ -69,6 +75,127 @@ class Differentiable(Predictor, Protocol):
         """Return d score[row, target[row]] / d inputs, float64, each array shaped as its input.
 
         ``target`` is ``(rows,)``, the output column of each row. Batched inside.
+        """
+        ...
+
+
+@runtime_checkable
+class EmbeddingDifferentiable(Differentiable, Protocol):
+    """A white box some of whose inputs are ids, looked up in a table: it can be differentiated by what they stand for.
+
+    `gradient` gives for such an input the sum over the axes of what was looked up, shaped as the ids. What multiplies
+    gradients with inputs, or integrates them along a path, works `above` instead.
+    """
+
+    above: Differentiable
+    """The same view of the model above its tables; counts into the same `spent`."""
+
+    def embed(self, inputs: Inputs) -> Inputs:
+        """Return what `above` reads: each looked-up input as floats with one axis more, and its ids as ``<name>.ids``."""
+        ...
+
+
+@dataclass(frozen=True)
+class LayerShape:
+    """One layer of a network, in the order of computation."""
+
+    name: str
+    kind: str
+    """Class name in the framework's words: ``Conv2D``."""
+    shape: tuple[int | None, ...]
+    """Of its output, without the row axis; channels last."""
+
+
+@runtime_checkable
+class LayerDifferentiable(Differentiable, Protocol):
+    """A white box that can be looked into, layer by layer."""
+
+    layers: Sequence[LayerShape]
+    """Layers with one output, that can be asked for by name; those of nested models as ``outer/inner``."""
+
+    def activations(self, inputs: Inputs, layer: str) -> Floats:
+        """Return what a layer gives, ``(rows, *layer shape)`` float64. Batched inside. Counts as forward rows."""
+        ...
+
+    def layer_gradient(self, inputs: Inputs, target: Integers, layer: str) -> tuple[Floats, Floats]:
+        """Return a layer's activations and d score[row, target[row]] / d activations, ``(rows, *layer shape)`` each.
+
+        Batched inside. Counts as backward rows.
+        """
+        ...
+
+
+@runtime_checkable
+class Rectified(LayerDifferentiable, Protocol):
+    """A white box with rectifiers (ReLU), whose gradient can be taken by another rule backwards through each of them."""
+
+    def rectified_gradient(self, inputs: Inputs, target: Integers, rule: str) -> Inputs:
+        """Return what `gradient` would, with a rule for each ReLU instead of its own slope. Counts as backward rows.
+
+        ``guided``: what is positive, where the unit was active. ``deconvolution``: what is positive, wherever it was.
+        """
+        ...
+
+
+@runtime_checkable
+class AttentionReadable(LayerDifferentiable, Protocol):
+    """A white box with layers of attention, that say what each position looks at."""
+
+    def attention(self, inputs: Inputs) -> Mapping[str, Floats]:
+        """Return, by layer in the order of computation, ``(rows, heads, position, position looked at)``.
+
+        Each position's shares add up to one. Counts as forward rows.
+        """
+        ...
+
+
+RULES: Mapping[str, str] = {
+    "epsilon": "R_i = sum_j x_i w_ij / (z_j + epsilon sign z_j) R_j, z_j = sum_i x_i w_ij + b_j",
+    "gamma": "R_i = sum_j (z_ij + gamma z_ij^s) / (z_j + gamma z_j^s) R_j, z_ij = x_i w_ij, ^s: what has the sign of z_j",
+    "alpha_beta": "R_i = sum_j (alpha z_ij^+ / z_j^+ - beta z_ij^- / z_j^-) R_j, biases in z_j by their sign",
+    "box": "R_i = sum_j (x_i w_ij - low_i w_ij^+ - high_i w_ij^-) / (the same, summed over i) R_j",
+    "flat": "R_i = sum_j 1 / (number of inputs of j) R_j",
+    "w_squared": "R_i = sum_j w_ij^2 / (sum_i w_ij^2) R_j",
+}
+"""What each rule of `Rule.name` does to one weighted sum; denominators are kept ``epsilon`` away from zero."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How relevance goes from the outputs of a weighted sum to its inputs: data, to be held against its equation."""
+
+    name: str
+    """One of `RULES`."""
+    epsilon: float = 1e-6
+    gamma: float = 0.25
+    alpha: float = 2.0
+    beta: float = 1.0
+
+
+Rules = tuple[tuple[str, Rule], ...]
+"""Place and rule: the first whose place fits a layer is applied. A place is a layer's name, ``first`` (it reads an input
+as it is, or moved and rescaled at most; known where the call says what inputs may be), ``first_convolution``, its kind
+(``Conv2D``), ``convolution``, or ``any``."""
+
+
+@runtime_checkable
+class RulePropagating(Differentiable, Protocol):
+    """A white box that a score can be traced back through layer by layer, by rules other than the chain rule."""
+
+    def relevance(
+        self, inputs: Inputs, target: Integers, rules: Rules, low: Inputs | None = None, high: Inputs | None = None
+    ) -> Inputs:
+        """Return what each element is owed of score[row, target[row]], float64, each array shaped as its input.
+
+        ``low`` and ``high``, shaped as the inputs, are what the elements may be: the rule ``box`` needs them. Counts as
+        backward rows. Raises ValueError where the score is not itself a sum (a probability of several classes).
+        """
+        ...
+
+    def rescaled_contributions(self, inputs: Inputs, references: Inputs, target: Integers) -> Inputs:
+        """Return contributions to score[row] - score[reference], float64, by DeepLIFT's rescale rule; both shaped alike.
+
+        Counts a forward row (the reference) and a backward row for each pair.
         """
         ...
 
@@ -99,6 +226,18 @@ class TreeEnsemble(Predictor, Protocol):
     """``(outputs,)``: the score before any tree is added."""
     input_name: str
     """The single input, ``(rows, columns)``, that the trees read."""
+
+
+@runtime_checkable
+class LinearModel(Predictor, Protocol):
+    """A model that is affine in this view: score = columns @ coefficients + intercept."""
+
+    coefficients: Floats
+    """``(columns, outputs)``."""
+    intercept: Floats
+    """``(outputs,)``."""
+    input_name: str
+    """The single input, ``(rows, columns)``."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +287,49 @@ class Trainable(Protocol):
         ...
 
 
+class Coalitions(Protocol):
+    """Scores of the rows that masks ``(n, features)`` make of one row and its references."""
+
+    def takes(self, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """Which masks, ``(n,)``, are answered here for less than `predict` needs."""
+        ...
+
+    def scores(self, masks: NDArray[np.bool_]) -> Floats:
+        """Return ``(n * references, outputs)`` float64, references fastest, for masks that are taken (batched inside).
+
+        Counts each of these rows as a forward row, however little of it had to be computed.
+        """
+        ...
+
+
+@runtime_checkable
+class Composer(Predictor, Protocol):
+    """A black box that makes perturbed rows itself, where that costs less than to be handed them.
+
+    No method asks for it by name: the game of a row uses it where a handle offers it.
+    """
+
+    def coalitions(
+        self, row: Inputs, references: Inputs, owners: Mapping[str, NDArray[np.int64]]
+    ) -> Coalitions | None:
+        """Return a way to score coalitions of features of one row, or None where composed rows cost no more.
+
+        A mask takes each element from ``row (1, *feature shape)`` where its owner is present, else from ``references
+        (references, *feature shape)``; elements of owner -1 always from the row. The scores are those that `predict`
+        gives for the composed rows, within the rounding of another order of summation.
+        """
+        ...
+
+
 CAPABILITIES: Mapping[str, type] = {
     "Predictor": Predictor,
     "Differentiable": Differentiable,
+    "EmbeddingDifferentiable": EmbeddingDifferentiable,
+    "LayerDifferentiable": LayerDifferentiable,
+    "Rectified": Rectified,
+    "AttentionReadable": AttentionReadable,
+    "RulePropagating": RulePropagating,
     "TreeEnsemble": TreeEnsemble,
+    "LinearModel": LinearModel,
     "Trainable": Trainable,
 }

@@ -9,7 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from runtimes.capabilities import Differentiable, Floats, Inputs, Predictor, TreeEnsemble
+from runtimes.capabilities import (
+    AttentionReadable,
+    Composer,
+    Differentiable,
+    Floats,
+    Inputs,
+    LayerDifferentiable,
+    Predictor,
+    Rectified,
+    TreeEnsemble,
+)
 
 _TOLERANCE = 1e-5
 """Relative to the larger of 1 and the largest score: float32 sums in another order differ by about 1e-6."""
@@ -36,8 +46,16 @@ def check(handle: Predictor, inputs: Inputs, rng: np.random.Generator) -> list[V
     found = check_predictor(handle, inputs)
     if isinstance(handle, Differentiable):
         found += check_differentiable(handle, inputs, rng)
+    if isinstance(handle, LayerDifferentiable):
+        found += check_layers(handle, inputs, rng)
+    if isinstance(handle, Rectified):
+        found += check_rectified(handle, inputs, rng)
+    if isinstance(handle, AttentionReadable):
+        found += check_attention(handle, inputs)
     if isinstance(handle, TreeEnsemble):
         found += check_tree_ensemble(handle, inputs)
+    if isinstance(handle, Composer):
+        found += check_composer(handle, inputs, rng)
     return found
 
 
@@ -51,9 +69,29 @@ def check_differentiable(handle: Differentiable, inputs: Inputs, rng: np.random.
     return list(_differentiable(handle, inputs, rng))
 
 
+def check_layers(handle: LayerDifferentiable, inputs: Inputs, rng: np.random.Generator) -> list[Violation]:
+    """Shapes, determinism, independence of the batch, counting, and the chain rule where everything goes through a layer."""
+    return list(_layers(handle, inputs, rng))
+
+
+def check_rectified(handle: Rectified, inputs: Inputs, rng: np.random.Generator) -> list[Violation]:
+    """Shapes, determinism, independence of the batch and counting; and that the gradient itself stays as it was."""
+    return list(_rectified(handle, inputs, rng))
+
+
+def check_attention(handle: AttentionReadable, inputs: Inputs) -> list[Violation]:
+    """Each position's shares of attention add up to one."""
+    return list(_attention(handle, inputs))
+
+
 def check_tree_ensemble(handle: TreeEnsemble, inputs: Inputs) -> list[Violation]:
     """Well-formed trees whose leaves and base add up to the scores."""
     return list(_tree_ensemble(handle, inputs))
+
+
+def check_composer(handle: Composer, inputs: Inputs, rng: np.random.Generator) -> list[Violation]:
+    """Scores of coalitions are those of the composed rows; and each counts as a row, however little was computed."""
+    return list(_composer(handle, inputs, rng))
 
 
 def _rows(inputs: Inputs) -> int:
@@ -75,7 +113,7 @@ def _predictor(handle: Predictor, inputs: Inputs) -> Iterator[Violation]:
     scores = handle.predict(inputs)
     if handle.spent.forward - before != rows:
         yield Violation("counting", f"{rows} rows asked, {handle.spent.forward - before} counted")
-    if any(not np.array_equal(kept[name], inputs[name]) for name in inputs):
+    if any(not np.array_equal(kept[n], inputs[n], equal_nan=kept[n].dtype.kind == "f") for n in inputs):
         yield Violation("inputs stay", "predict changed the rows that it was given")
     if scores.dtype != np.float64 or scores.ndim != 2 or len(scores) != rows:
         yield Violation("shape", f"{scores.dtype} {scores.shape} for {rows} rows")
@@ -118,8 +156,14 @@ def _differentiable(handle: Differentiable, inputs: Inputs, rng: np.random.Gener
             yield Violation("gradient batch invariance", f"row {row} alone has another gradient")
             break
     # Real rows may stand on a kink itself (a flat background ties every max pooling), where slopes are a choice.
-    nudged = {name: (array + 0.05 * rng.normal(size=array.shape)).astype(array.dtype) for name, array in inputs.items()}
+    nudged = {name: (array + 0.05 * _normal(array, rng)).astype(array.dtype) for name, array in inputs.items()}
     yield from _central_differences(handle, nudged, target, handle.gradient(nudged, target), rng)
+
+
+def _normal(array: Any, rng: np.random.Generator) -> Floats:
+    """A random direction; whole numbers beside floats are given and stay as they are."""
+    drawn = rng.normal(size=array.shape)
+    return drawn if array.dtype.kind == "f" else np.zeros(array.shape)
 
 
 def _central_differences(
@@ -129,7 +173,7 @@ def _central_differences(
     rows, compared, directions = _rows(inputs), 0, 4
     size_of_score = np.maximum(1.0, np.abs(handle.predict(inputs)[np.arange(rows), target]))
     for _ in range(directions):
-        way = {name: rng.normal(size=array.shape) for name, array in inputs.items()}
+        way = {name: _normal(array, rng) for name, array in inputs.items()}
         # Half of the direction is the gradient's own, so that the change rises above float32's rounding.
         for name in way:
             size = np.sqrt((slopes[name] ** 2).mean()) or 1.0
@@ -161,6 +205,121 @@ def _slope(handle: Differentiable, inputs: Inputs, way: Inputs, target: Any, ste
         }
         moved.append(handle.predict(rows)[np.arange(len(target)), target])
     return np.asarray((moved[0] - moved[1]) / (2.0 * step), np.float64)
+
+
+_LAYERS_CHECKED = 3
+"""Of a deep network, spread from the first to the last: each is traced for itself."""
+
+
+def _layers(handle: LayerDifferentiable, inputs: Inputs, rng: np.random.Generator) -> Iterator[Violation]:
+    rows = _rows(inputs)
+    target = rng.integers(handle.predict(inputs).shape[1], size=rows)
+    places = np.unique(np.linspace(0, len(handle.layers) - 1, _LAYERS_CHECKED).astype(np.int64))
+    chained = []
+    for layer in [handle.layers[place] for place in places]:
+        before = (handle.spent.forward, handle.spent.backward)
+        given = handle.activations(inputs, layer.name)
+        same, slopes = handle.layer_gradient(inputs, target, layer.name)
+        asked = (handle.spent.forward - before[0], handle.spent.backward - before[1])
+        if asked != (rows, rows):
+            yield Violation("counting", f"`{layer.name}`: {rows} rows asked each way, {asked} counted")
+        fits = all(size in (None, found) for size, found in zip(layer.shape, given.shape[1:], strict=False))
+        if given.shape != slopes.shape or len(given) != rows or given.ndim != len(layer.shape) + 1 or not fits:
+            words = f"`{layer.name}` {layer.shape} gives {given.shape} and slopes {slopes.shape}"
+            yield Violation("layer shape", words)
+            return
+        if given.dtype != np.float64 or slopes.dtype != np.float64 or _differs(given, same):
+            yield Violation("layer activations", f"`{layer.name}` gives other activations without its gradient")
+        if slopes.tobytes() != handle.layer_gradient(inputs, target, layer.name)[1].tobytes():
+            yield Violation("layer determinism", f"`{layer.name}`: the same rows give other bytes the second time")
+        alone = handle.layer_gradient(_take(inputs, slice(1, 2)), target[1:2], layer.name)[1]
+        if _differs(slopes[1], alone[0]):
+            yield Violation("layer batch invariance", f"`{layer.name}`: row 1 alone has another gradient")
+        chained.append(_chain_holds(handle, inputs, target, layer.name, slopes, rng))
+    # A layer beside a skip connection carries a part of the change; the one that makes the score carries all of it.
+    if not any(chained):
+        yield Violation("chain rule", "by no layer do activations and gradient give the change of the score")
+
+
+def _chain_holds(
+    handle: LayerDifferentiable, inputs: Inputs, target: Any, layer: str, slopes: Floats, rng: np.random.Generator
+) -> bool:
+    """Whether what a layer changes, times its gradient, is what the score changes, for small steps of the input.
+
+    Ids cannot be moved a little: rows of them are compared with other rows, where the score is linear in the layer at best.
+    """
+    step = 1e-3
+    moved = {name: (a + step * _normal(a, rng)).astype(a.dtype) for name, a in inputs.items()}
+    if all(array.dtype.kind != "f" for array in inputs.values()):
+        moved = {name: np.roll(array, 1, axis=0) for name, array in inputs.items()}
+    column = np.arange(_rows(inputs)), target
+    change = handle.predict(moved)[column] - handle.predict(inputs)[column]
+    given = handle.activations(moved, layer) - handle.activations(inputs, layer)
+    said = (given * slopes).reshape(_rows(inputs), -1).sum(axis=1)
+    return bool(np.abs(said - change).max() <= 0.05 * np.abs(change).max() + 1e-5)
+
+
+def _rectified(handle: Rectified, inputs: Inputs, rng: np.random.Generator) -> Iterator[Violation]:
+    rows = _rows(inputs)
+    target = rng.integers(handle.predict(inputs).shape[1], size=rows)
+    plain = handle.gradient(inputs, target)
+    for rule in ("guided", "deconvolution"):
+        before = handle.spent.backward
+        slopes = handle.rectified_gradient(inputs, target, rule)
+        if handle.spent.backward - before != rows:
+            yield Violation("counting", f"{rule}: {rows} gradients asked, {handle.spent.backward - before} counted")
+        for name, array in inputs.items():
+            if name not in slopes or slopes[name].shape != array.shape or slopes[name].dtype != np.float64:
+                yield Violation("rectified shape", f"{rule}: the gradient of `{name}` is not float64 {array.shape}")
+                return
+        alone = handle.rectified_gradient(_take(inputs, slice(1, 2)), target[1:2], rule)
+        if any(_differs(slopes[name][1], alone[name][0]) for name in inputs):
+            yield Violation("rectified batch invariance", f"{rule}: row 1 alone has another gradient")
+    after = handle.gradient(inputs, target)
+    if any(plain[name].tobytes() != after[name].tobytes() for name in inputs):
+        yield Violation("rectified leaves no trace", "the plain gradient is another one afterwards")
+
+
+def _attention(handle: AttentionReadable, inputs: Inputs) -> Iterator[Violation]:
+    rows, before = _rows(inputs), handle.spent.forward
+    found = handle.attention(inputs)
+    if handle.spent.forward - before != rows:
+        yield Violation("counting", f"{rows} rows asked, {handle.spent.forward - before} counted")
+    for name, scores in found.items():
+        if scores.ndim != 4 or len(scores) != rows or _differs(scores.sum(axis=-1), np.ones(scores.shape[:-1])):
+            yield Violation("attention", f"`{name}` gives {scores.shape}, whose last axis should add up to one")
+
+
+def _composer(handle: Composer, inputs: Inputs, rng: np.random.Generator) -> Iterator[Violation]:
+    """The first row against the others, its features drawn as neighbours along the first axis, one element fixed."""
+    row, references = _take(inputs, slice(0, 1)), _take(inputs, slice(1, None))
+    owners, features = {}, 0
+    for name, array in row.items():
+        shape = array.shape[1:]
+        parts = min(4, shape[0]) if shape else 1
+        place = np.arange(shape[0]) * parts // shape[0] if shape else np.zeros((), np.int64)
+        owner = np.broadcast_to((features + place).reshape(-1, *[1] * (len(shape) - 1)) if shape else features, shape)
+        owners[name] = np.array(owner, np.int64, order="C")
+        features += parts
+    owners[next(iter(owners))].reshape(-1)[-1:] = -1
+    coalitions = handle.coalitions(row, references, owners)
+    if coalitions is None:
+        return
+    masks = np.concatenate(
+        [~np.eye(features, dtype=bool), rng.random((16, features)) < 0.5, np.ones((1, features), bool)]
+    )
+    masks = masks[coalitions.takes(masks)]
+    before = handle.spent.forward
+    scores = coalitions.scores(masks) if len(masks) else np.zeros((0, 0))
+    rows = len(masks) * _rows(references)
+    if handle.spent.forward - before != rows:
+        yield Violation("counting", f"{rows} rows of coalitions asked, {handle.spent.forward - before} counted")
+    for at, mask in enumerate(masks):
+        present = np.append(mask, True)
+        composed = {name: np.where(present[owners[name]], row[name], references[name]) for name in row}
+        if _differs(scores[at * _rows(references) : (at + 1) * _rows(references)], handle.predict(composed)):
+            yield Violation("coalitions", f"coalition {mask.astype(int).tolist()} has another score than its rows")
+            return
 
 
 def _tree_ensemble(handle: TreeEnsemble, inputs: Inputs) -> Iterator[Violation]:

@@ -31,6 +31,10 @@ class LayerFacts:
     """Class name in the framework's words: ``Conv2D``."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """The plain numbers, booleans and words of its configuration: what tuning may address."""
+    used: int = 1
+    """How often one call of the model uses it: only a layer used once can be looked into. An input is not used."""
+    shape: tuple[int | None, ...] | None = None
+    """Of what it gives, without the row axis, where the file says it."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class ModelFacts:
     scores: frozenset[str]
     """The members of `runtimes.capabilities.SCORES` that this file can give."""
     n_outputs: int
-    """Columns of a view: classes of a classifier (a single sigmoid column counts as two), else outputs."""
+    """Columns of a view: classes of a classifier (a single sigmoid column counts as two), else outputs. 0: not known."""
     parameters: int
     """Trained numbers in the file."""
     operators: Mapping[str, int]
@@ -57,11 +61,26 @@ class ModelFacts:
     activation: str = ""
     """The final activation: ``softmax``, ``sigmoid``, ``linear`` or ``logistic`` (trees)."""
     layers: tuple[LayerFacts, ...] = ()
+    """In file order; those of nested models before them, as ``outer/inner``."""
     tunables: Mapping[str, Any] = field(default_factory=dict)
     """Address to declared value: ``layers.dense.units: 32``, ``optimizer.learning_rate: 0.001``."""
     loss: str | None = None
     work_per_row: int = 0
     """Multiply-adds of a forward pass of one row, roughly; 0: unknown. For pricing only."""
+    classes: tuple[str, ...] = ()
+    """Names of the classes in output order, where the file holds them."""
+    feature_names: tuple[str, ...] = ()
+    """Names of the columns of a single input, where the file holds them."""
+    problem: tuple[str, str] | None = None
+    """Why the output cannot be explained, and what to do about it."""
+    beside: Mapping[str, Path] = field(default_factory=dict)
+    """Files of weights that stand beside the model's own, by the location that it says."""
+    without_rule: str = ""
+    """The first layer that relevance cannot be propagated through, in words: ``layer `lstm` (LSTM)``."""
+    unsaid: bool = False
+    """True where the problem is only that the file does not say how many numbers its output has a row."""
+    lacks: Mapping[str, str] = field(default_factory=dict)
+    """A capability that files of this format can have to why this one does not, in words."""
 
 
 class ModelFileError(Exception):
@@ -93,6 +112,8 @@ class Target:
     """Python distributions whose versions are part of every key computed here."""
     price: float
     """Relative seconds of one forward row; the cheapest capable target is chosen."""
+    rests_on: tuple[str, ...] = ()
+    """Other files under ``runtimes/frameworks`` whose code its numbers come from."""
 
 
 class Framework(Protocol):
@@ -117,9 +138,10 @@ def frameworks() -> Mapping[str, Any]:
     }
 
 
-def framework_for(format: str) -> Any:
-    """The framework that opens a model format (``keras``, ``onnx``)."""
-    for framework in frameworks().values():
-        if format in framework.TARGET.formats:
-            return framework
-    raise LookupError(f"no framework opens the format {format!r}")
+def framework_for(format: str, capability: str = "Predictor") -> Any:
+    """The cheapest framework that opens a model format (``keras``, ``onnx``) and can offer a capability of it."""
+    able = [one for one in frameworks().values() if format in one.TARGET.formats]
+    able = [one for one in able if capability in one.TARGET.capabilities]
+    if not able:
+        raise LookupError(f"no framework opens the format {format!r} and offers {capability}")
+    return min(able, key=lambda one: (one.TARGET.price, one.TARGET.name))

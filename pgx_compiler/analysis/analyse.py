@@ -95,6 +95,8 @@ def _resolved(context: Context) -> Resolved:
         masks=dict(context.masks),
         inputs=context.inputs,
         renamed=dict(context.renamed),
+        adaptations=dict(context.adaptations),
+        moved=dict(context.moved),
         sources=dict(context.sources),
         features=context.features,
         columns=context.columns,
@@ -109,5 +111,7 @@ def _resolved(context: Context) -> Resolved:
         rows=context.rows,
         fill=dict(context.fill),
         described=dict(context.described),
+        vocabulary=context.vocabulary,
+        tokenizer=dict(context.tokenizer),
         weigh=lambda: weigh(context),
     )

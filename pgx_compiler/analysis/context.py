@@ -5,7 +5,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pgx_compiler.analysis.resolved import DataFile, Format, Ground, MaskFile, ModelFile, ResolvedStep
+from pgx_compiler.analysis.resolved import (
+    DataFile,
+    Format,
+    Ground,
+    MaskFile,
+    ModelFile,
+    ResolvedStep,
+    VocabularyFile,
+)
 from pgx_compiler.analysis.strategy.choice import Choices
 from pgx_compiler.diagnostics.diagnostic import Code, Diagnostic, Diagnostics
 from pgx_compiler.methods.declaration import Declaration, Shape, Stage
@@ -46,6 +54,11 @@ class Context:
     """Every file that the spec names could be read."""
     data: dict[str, DataFile] = field(default_factory=dict)
     masks: dict[str, MaskFile] = field(default_factory=dict)
+    vocabulary: VocabularyFile | None = None
+    tokens: dict[str, Any] = field(default_factory=dict)
+    """What the token ids of a text mean, as its modality takes it; empty for other data."""
+    tokenizer: dict[str, Any] = field(default_factory=dict)
+    """How a column of text becomes token ids, where it has to."""
     named: list[NamedStep] = field(default_factory=list)
     steps_known: bool = False
     """Every step has a method of the right stage."""
@@ -58,6 +71,10 @@ class Context:
     inputs: tuple[TensorFacts, ...] = ()
     """The model's inputs as both files have them, unknown sizes filled in from the data."""
     renamed: dict[Format, dict[str, str]] = field(default_factory=dict)
+    adaptations: dict[Format, dict[str, Any]] = field(default_factory=dict)
+    """What is done to a file's own inputs and output; plain values, as `runtimes.adaptation.Adaptation.of` takes them."""
+    moved: dict[str, dict[str, list[int]]] = field(default_factory=dict)
+    """Split to: input whose array holds its axes in another order than the audit, with that order."""
     n_outputs: int | None = None
     classes: tuple[str, ...] | None = None
     score: str | None = None
@@ -186,8 +203,9 @@ class Context:
         features, rows = (ground.features, ground.rows) if ground else (self.features, self.rows)
         if features is None or rows is None or self.n_outputs is None:
             return None
-        data_rows = self.train.facts.rows if self.train else 0
-        return Shape(rows, len(features), self.references, self.n_outputs, data_rows)
+        held = {split: file.facts.rows for split, file in self.data.items()}
+        test = held.get("test", 0)
+        return Shape(rows, len(features), self.references, self.n_outputs, sum(held.values()), test)
 
 
 def steps_of(spec: AuditSpec) -> Iterator[tuple[Stage, Path_, Step]]:

@@ -13,7 +13,8 @@ from pgx_compiler.modalities.features import FeatureMap
 from pgx_compiler.spec.model import AuditSpec, RowSelection
 from pgx_compiler.spec.source import Document, Path_
 from runtimes.datasets import DatasetFacts
-from runtimes.target import ModelFacts, TensorFacts
+from runtimes.target import ModelFacts, TensorFacts, framework_for
+from runtimes.texts.vocabulary import Vocabulary
 
 Format = Literal["keras", "onnx"]
 
@@ -27,6 +28,8 @@ class ModelFile:
     """Below the spec's folder, with forward slashes: what may be written into plans."""
     sha256: str
     facts: ModelFacts
+    beside: Mapping[str, tuple[Path, str]] = field(default_factory=dict)
+    """Weights in files of their own: the location that the model says, to the file and its digest."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,18 @@ class MaskFile:
     sha256: str
     height: int
     width: int
+
+
+@dataclass(frozen=True)
+class VocabularyFile:
+    """The words of a text model's token ids."""
+
+    path: Path
+    relative: str
+    sha256: str
+    facts: Vocabulary
+    at: Path_
+    """Where the spec names it."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +100,14 @@ class ResolvedStep:
     ground: Ground | None = None
     """Of a step that explains, where it has rows or features of its own."""
 
+    @property
+    def on_rebuild(self) -> bool:
+        """Whether it computes on another framework than predictions of the same file do: a rebuild of what that runs."""
+        needed = self.declaration.capability
+        if self.runs_on is None or not needed:
+            return False
+        return framework_for(self.runs_on, needed) is not framework_for(self.runs_on)
+
 
 @dataclass(frozen=True)
 class Resolved:
@@ -103,6 +126,10 @@ class Resolved:
     """The model's inputs, as the Keras file names them where there is one; sizes that it leaves open are the data's."""
     renamed: Mapping[Format, Mapping[str, str]]
     """Format to: name in `inputs` to the name that this file gives the same input."""
+    adaptations: Mapping[Format, Mapping[str, Any]]
+    """What is done to a file's own inputs and output, where anything is; see `runtimes.adaptation.Adaptation.of`."""
+    moved: Mapping[str, Mapping[str, list[int]]]
+    """Split to: input whose array holds its axes in another order than the audit, with that order."""
     sources: Mapping[str, tuple[str, ...]]
     """Input name to the arrays of the data file that make it: one array, or the columns of a table in order."""
     features: FeatureMap
@@ -128,6 +155,10 @@ class Resolved:
     """Columns of the file that the model does not read, though the spec speaks of them (``sensitive``, ``id``, …)."""
     described: Mapping[str, Any]
     """What a feature is, as its modality settled it: ``{"superpixels": "patches", "size": 2}``."""
+    vocabulary: VocabularyFile | None
+    """The words of the token ids, where the audit names them."""
+    tokenizer: Mapping[str, Any]
+    """How a column of text becomes token ids; empty where the file holds what the model reads."""
     weigh: Callable[[], Choices] = field(repr=False, compare=False)
     """Goes through the whole catalogue, which an audit that leaves nothing to the strategy need not pay for."""
 

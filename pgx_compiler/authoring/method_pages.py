@@ -13,7 +13,7 @@ from pgx_compiler.methods.declaration import Cost, Declaration, Shape
 from pgx_compiler.spec.model import STEP_PATHS
 
 NARROWEST, USUAL, WIDEST = 40, 100, 120
-EXAMPLE = Shape(rows=100, features=20, references=50, outputs=2, data_rows=1000)
+EXAMPLE = Shape(rows=100, features=20, references=50, outputs=2, data_rows=1000, test_rows=250)
 """What a price is told for."""
 
 NEEDS = {

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from pgx_compiler.analysis.analyse import Analysis, analyse
+from pgx_compiler.analysis.strategy.rules import RULES
 from pgx_compiler.diagnostics.diagnostic import Diagnostic
 from pgx_compiler.methods.catalogue import STAGES, catalogue
 from pgx_compiler.methods.declaration import Declaration
@@ -107,16 +108,18 @@ def _complaints(analysis: Analysis, left: Stages) -> dict[str, Diagnostic]:
 def _preferred(declaration: Declaration, possible: Sequence[Proposal]) -> bool:
     """Whether a first audit has it, among what is `possible` at its stage.
 
-    A quantity asked for stands for the methods that compute it, since the compiler picks the best. Of gradients only
-    those are taken whose values add up to what they explain: the others are shares of nothing.
+    A quantity asked for stands for the methods that compute it, since the compiler picks the best. Of explanations those
+    are taken that the strategy would take for whatever reader; of gradients only those whose values add up to what they
+    explain: the others are shares of nothing.
     """
     methods = [proposal.method for proposal in possible]
     if declaration.stage == "precaution":
         return not (declaration.codes and set(declaration.codes) <= _ABOUT_GROUPS)
+    for_all = {rule.method for rule in RULES if not rule.refuses and not rule.when.stakes}
     if declaration.stage == "perturbation":
-        return declaration.estimates not in {d.name for d in methods if d.is_request}
+        return declaration.name in for_all
     if declaration.stage == "gradient":
-        adding_up = [d for d in methods if "completeness" in d.laws]
+        adding_up = [d for d in methods if "completeness" in d.laws and d.name in for_all]
         return declaration in (adding_up or methods[:1])
     return True
 

@@ -174,6 +174,8 @@ class FeatureValues:
     notes: Mapping[str, float | Floats] = field(default_factory=dict)
     """By-products by the names that the method declares (`quantities`): one number where `values` are of one row, else
     ``(rows,)``. ``fidelity`` (R² of a surrogate) and ``converged`` (1 or 0) raise findings where they are low."""
+    maps: Mapping[str, Floats] = field(default_factory=dict)
+    """Of many rows: what `values` are the sums of, shaped like the inputs, where the method knows it."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pgx_compiler.evidence.canonical import canonical_json
 from pgx_compiler.evidence.results import Attribution
 from pgx_compiler.evidence.store import Artifact, Record, Store
+from pgx_compiler.execute import texts
+from pgx_compiler.execute.fixed_inputs import with_fixed
+from pgx_compiler.execute.linked_scores import open_view
 from pgx_compiler.execute.renaming import renamed
 from pgx_compiler.modalities import modalities
 from pgx_compiler.modalities.data import AuditData, Split, Variable
@@ -17,8 +21,9 @@ from pgx_compiler.modalities.features import FeatureMap, References, Rows
 from pgx_compiler.modalities.labels import class_names, position_of
 from pgx_compiler.modalities.table import Table, TableSetting
 from runtimes import datasets
+from runtimes.adaptation import Adaptation
 from runtimes.capabilities import Inputs, View
-from runtimes.target import framework_for
+from runtimes.target import framework_for, frameworks
 
 
 class UnfitInput(Exception):  # noqa: N818
@@ -46,39 +51,67 @@ class Bench:
         return self._read(source)[1]
 
     def _read(self, source: Mapping[str, Any]) -> tuple[Split, dict[str, NDArray[Any]]]:
-        key = f"{source['sha256']}{source['split']}{source['columns']}{source['preprocess']}"
+        key = canonical_json(source).decode()
         if key not in self.splits:
-            self.splits[key] = read_split(self.store.path(source["sha256"], source["suffix"]), source)
+            self.splits[key] = read_split(self.store.path(source["sha256"], source["suffix"]), source, self.store)
         return self.splits[key]
 
-    def model(self, source: Mapping[str, Any], score: str) -> Any:
-        """An open handle of a model node, in one score."""
-        key = f"{source['format']} {source['sha256']} {source['output']} {score}"
+    def model(self, source: Mapping[str, Any], score: str, runtime: str | None = None) -> Any:
+        """An open handle of a model node, in one score, on the runtime that the plan chose (default: of predictions)."""
+        framework = frameworks()[runtime] if runtime else framework_for(source["format"])
+        key = f"{framework.TARGET.name} {score} {canonical_json(source).decode()}"
         if key not in self.models:
-            path = self.store.path(source["sha256"], source["suffix"])
-            view = View(score, source["task"], source["output"])
-            opened = framework_for(source["format"]).open_model(path, view)
-            names = {ours: theirs for ours, theirs in source["renamed"].items() if ours != theirs}
-            self.models[key] = renamed(opened, names) if names else opened
+            self.models[key] = self._opened(source, score, framework)
         return self.models[key]
 
+    def _opened(self, source: Mapping[str, Any], score: str, framework: Any) -> Any:
+        path = self.store.path(source["sha256"], source["suffix"])
+        said = source.get("adaptation", {})
+        beside = {
+            location: self.store.path(*_named(location, digest))
+            for location, digest in source.get("beside", {}).items()
+        }
+        adapts = source["format"] == "onnx"
+        view = View(score, source["task"], source["output"], Adaptation.of(said if adapts else {}, beside))
+        opened = open_view(framework, path, view)
+        if said and not adapts:
+            tensors = {tensor.name: tensor for tensor in framework.inspect(path).inputs}
+            opened = with_fixed(opened, tensors, Adaptation.of(said).inputs)
+        names = {ours: theirs for ours, theirs in source["renamed"].items() if ours != theirs}
+        return renamed(opened, names) if names else opened
 
-def read_split(path: Path, source: Mapping[str, Any]) -> tuple[Split, dict[str, NDArray[Any]]]:
+
+def _named(location: str, digest: str) -> tuple[str, str]:
+    """An object of the store that was a file of weights: its digest and suffix."""
+    return digest, Path(location).suffix
+
+
+def read_split(
+    path: Path, source: Mapping[str, Any], store: Store | None = None
+) -> tuple[Split, dict[str, NDArray[Any]]]:
     """Read a data file as the model's inputs and labels. Raises `UnfitInput` or `DataFileError`."""
     text = {column for name, _, dtype in source["inputs"] if dtype == "str" for column in source["sources"][name]}
     if source["target"] and source["task"] == "classification":
         text.add(source["target"])
-    raw = datasets.read(path, text)
+    raw = datasets.read(path, text | texts.columns_of_text(source))
     arrays = dict(raw.arrays)
     labels = None
     if source["target"]:
         labels = read_labels(arrays.pop(source["target"]), source)
     inputs: dict[str, NDArray[Any]] = {}
+    tokens = texts.cut(arrays, source, store)
     for name, shape, dtype in source["inputs"]:
+        if name in tokens:
+            inputs[name] = tokens[name].astype(dtype)
+            continue
         columns = source["sources"][name]
+        order = source.get("moved", {}).get(name)
+        if order is not None:
+            arrays = {**arrays, **{c: np.transpose(arrays[c], order) for c in columns}}
         taken = [_as_dtype(_scaled(arrays[c], source["preprocess"]["scale"]), dtype, c, source) for c in columns]
         joined = taken[0] if len(taken) == 1 else np.stack(taken, axis=1)
         inputs[name] = joined.reshape((len(joined), *[n if n is not None else -1 for n in shape]))
+    texts.check_ids(inputs, source)
     n = len(next(iter(inputs.values())))
     row_ids = np.arange(n) if raw.row_ids is None else raw.row_ids
     beside = {name: arrays[name] for name in source["beside"] if name in arrays}
@@ -183,14 +216,15 @@ def explained_rows(bench: Bench, node: Mapping[str, Any], inputs: Mapping[str, A
     return Rows(chosen, rows["target"], held, features), [str(row) for row in rows["row_ids"]]
 
 
-def bound_table(bench: Bench, node: Mapping[str, Any], inputs: Mapping[str, Any], rows: Rows, ids: list[str]) -> Table:
+def bound_table(
+    bench: Bench, node: Mapping[str, Any], inputs: Mapping[str, Any], data: AuditData, rows: Rows, ids: list[str]
+) -> Table:
     """The table of an audit with the node's model, for methods that ask for real values."""
     params = node["params"]
-    data = audit_data(bench, params["about"], inputs)
     setting = params["table"]
     return Table(
         data,
-        bench.model(inputs["model"]["params"], params["score"]),
+        bench.model(inputs["model"]["params"], params["score"], node["runtime"]),
         Split("explained", rows.inputs, None, np.array(ids)),
         rows.target,
         TableSetting(

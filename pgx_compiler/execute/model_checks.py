@@ -14,6 +14,9 @@ PARITY_TOLERANCE = 1e-4
 or as a part of its largest value where that is above 1 (a price of 300,000 has a float32 rounding of 0.03). Own default:
 conversions of float32 networks measured here differ by 4e-7, a wrong preprocessing by 1e-2 and more."""
 
+_EXPORT_ADVICE = "Export the ONNX file again from this Keras file, and check the preprocessing."
+_REBUILD_ADVICE = "Believe no gradient of this file: give `model.keras` for them, or leave the gradient steps out."
+
 FEWEST_ROWS = 30
 """Labelled test rows below which nothing is said of skill or fit (own default, as for groups in precaution)."""
 
@@ -21,8 +24,18 @@ OVERFIT_GAP = 0.05
 """Accuracy lost from training to test rows that is worth a finding, if it is also beyond two standard errors (own default)."""
 
 
-def parity(keras: Mapping[str, Any], onnx: Mapping[str, Any], score: str) -> tuple[Report, bool]:
-    """Compare the outputs of both files on the same rows; returns the report and whether they are the same model."""
+def parity(
+    keras: Mapping[str, Any], onnx: Mapping[str, Any], score: str, rebuilt: bool = False
+) -> tuple[Report, bool]:
+    """Compare the outputs of both boxes on the same rows; returns the report and whether they are the same model.
+
+    Args:
+        keras: what the white box says: the Keras file, or the ONNX file rebuilt with gradients.
+        onnx: what the black box says.
+        score: what is explained.
+        rebuilt: whether the white box is the ONNX file itself, rebuilt.
+    """
+    between = "ONNX Runtime and the file's rebuild with gradients" if rebuilt else "white box and black box"
     output = np.abs(keras["output"] - onnx["output"]).max(axis=1)
     difference = np.abs(keras["score"] - onnx["score"]).max(axis=1)
     same = keras["output"].argmax(axis=1) == onnx["output"].argmax(axis=1)
@@ -30,7 +43,7 @@ def parity(keras: Mapping[str, Any], onnx: Mapping[str, Any], score: str) -> tup
     allowed = PARITY_TOLERANCE * max(1.0, float(np.abs(keras["output"]).max()))
     holds = bool(output.max() <= allowed)
     measures = [
-        Measure("max_difference", float(output.max()), "Largest difference of an output between white box and black box",
+        Measure("max_difference", float(output.max()), f"Largest difference of an output between {between}",
                 n, "output", better="lower"),
         Measure("max_score_difference", float(difference.max()), "Largest difference of the explained score",
                 n, score, better="lower"),
@@ -51,7 +64,7 @@ def parity(keras: Mapping[str, Any], onnx: Mapping[str, Any], score: str) -> tup
                 f"Their outputs differ by up to {output.max():.3g} on {n} rows; {allowed:g} is allowed. "
                 "What one direction explains is not what the other explains.",
                 measures=("max_difference",),
-                advice=("Export the ONNX file again from this Keras file, and check the preprocessing.",),
+                advice=(_REBUILD_ADVICE if rebuilt else _EXPORT_ADVICE,),
             )
         )
     return Report(tuple(measures), tuple(findings), arrays={"difference": output}), holds

@@ -13,6 +13,7 @@ from pgx_compiler.evidence.store import Artifact
 from pgx_compiler.evidence.summary import bootstrap_interval
 from pgx_compiler.execute.bench import Bench, feature_map
 from pgx_compiler.modalities.features import FIXED, FeatureMap
+from pgx_compiler.modalities.image import over_channels
 from runtimes.capabilities import Floats
 
 IRRELEVANT_BELOW = 0.5
@@ -35,6 +36,7 @@ class _Explained:
     features: FeatureMap
     """The step's own, where it has some."""
     regions: Mapping[str, Floats]
+    """How much of each feature lies in a region: ``(features,)``, or ``(rows, features)`` where rows differ."""
     rows: Mapping[str, Any]
     """The rows that it explains, by input name."""
     targets: Any
@@ -73,6 +75,9 @@ def _explained(
 ) -> _Explained:
     """An attribution with the rows and features that it is about."""
     features = feature_map(params.get("own_features", {}).get(step, params["features"]), shapes)
+    if "present" in made.arrays:
+        owners = {key.removeprefix("owner_"): held for key, held in made.arrays.items() if key.startswith("owner_")}
+        features = FeatureMap(features.names, owners, features.layout, made.arrays["present"].sum(axis=1))
     regions = {name: _region(bench, sha, suffix, features) for name, (sha, suffix) in params["regions"].items()}
     rows = {key.removeprefix("input_"): held for key, held in made.arrays.items() if key.startswith("input_")}
     return _Explained(
@@ -81,27 +86,49 @@ def _explained(
 
 
 def shares(values: Floats, owned: Floats) -> Floats:
-    """Share of each row's total magnitude that lies on some features; ``owned (features,)`` weights 0..1."""
+    """Share of each row's total magnitude that lies on some features.
+
+    ``owned`` weights them by 0..1: ``(features,)``, or ``(rows, features)`` where rows differ.
+    """
     magnitude = np.abs(values)
     total = magnitude.sum(axis=1)
-    found: Floats = np.divide(magnitude @ owned, total, out=np.full(len(values), np.nan), where=total > 0)
+    weighed = magnitude @ owned if owned.ndim == 1 else (magnitude * owned).sum(axis=1)
+    found: Floats = np.divide(weighed, total, out=np.full(len(values), np.nan), where=total > 0)
     return found
 
 
 def _region(bench: Bench, sha256: str, suffix: str, features: FeatureMap) -> Floats:
-    """How much of each feature lies in a masked region, ``(features,)`` from 0 to 1."""
+    """How much of each feature lies in a masked region, from 0 to 1: ``(features,)``, or one such row for each row."""
     from PIL import Image
 
     with Image.open(bench.store.path(sha256, suffix)) as image:
         mask = np.asarray(image.convert("L")) > 127
     (owner,) = features.owners.values()
-    flat: NDArray[Any] = np.broadcast_to(mask.reshape(mask.shape + (1,) * (owner.ndim - 2)), owner.shape)
+    if not features.varies:
+        return _inside(mask, owner, features)
+    return np.stack([_inside(mask, one, features) for one in owner])
+
+
+def _inside(mask: NDArray[np.bool_], owner: NDArray[Any], features: FeatureMap) -> Floats:
+    """Share of each feature's elements under a mask, ``(features,)``; 0 where a feature owns nothing."""
+    flat = over_channels(mask, owner.shape, features.layout)
+    sizes = np.bincount(owner[owner != FIXED], minlength=len(features))
     inside = np.bincount(owner[flat & (owner != FIXED)], minlength=len(features))
-    return np.asarray(inside / np.maximum(features.sizes(), 1), np.float64)
+    return np.asarray(inside / np.maximum(sizes, 1), np.float64)
 
 
 def _owned(name: str, features: FeatureMap, regions: Mapping[str, Floats]) -> Floats:
-    return regions[name] if name in regions else np.array([float(f == name) for f in features.names])
+    """Weights of the features that a name means: a feature, a region of an image, a channel of a series."""
+    if name in regions:
+        return regions[name]
+    return np.isin(np.arange(len(features)), features.called(name)).astype(np.float64)
+
+
+def _even_share(owned: Floats, features: FeatureMap) -> float:
+    """What these features would have of all attribution if each feature had the same."""
+    if features.counts is None:
+        return float(owned.sum() / len(features))
+    return float((np.broadcast_to(owned, (len(features.counts), len(features))).sum(axis=1) / features.counts).mean())
 
 
 def _expectation(
@@ -114,7 +141,7 @@ def _expectation(
     measures: list[Measure] = []
     for step in explained:
         owned = _owned(feature, step.features, step.regions)
-        fair = float(owned.sum() / len(step.features))
+        fair = _even_share(owned, step.features)
         if effect in ("irrelevant", "matters"):
             per_row = shares(step.values, owned)
             threshold = fair * (IRRELEVANT_BELOW if effect == "irrelevant" else MATTERS_ABOVE)
@@ -175,6 +202,8 @@ def _direction(
     """Spearman correlation of a feature's value with its attribution, with its bootstrap interval over rows."""
     from scipy.stats import rankdata
 
+    if features.varies or feature not in features.names:
+        return float("nan"), None  # a region, a channel or a segment has no single value to go up and down with
     at = features.names.index(feature)
     held = features.elements(rows, at)
     if held.shape[1] != 1 or held.dtype.kind not in "biuf":
@@ -224,12 +253,12 @@ def _sensitive(
     measures: list[Measure],
     findings: list[Finding],
 ) -> None:
-    known = [name for name in sensitive if name in explained[0].features.names]
+    known = [name for name in sensitive if explained[0].features.called(name)]
     if not known:
         return
     above = []
     for step in explained:
-        owned = np.array([float(name in known) for name in step.features.names])
+        owned = np.sum([_owned(name, step.features, {}) for name in known], axis=0)
         per_row = shares(step.values, owned)
         name = f"sensitive_share.{step.step}"
         interval = bootstrap_interval(per_row, "mean")

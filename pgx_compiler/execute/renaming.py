@@ -3,7 +3,17 @@
 from collections.abc import Mapping
 from typing import Any
 
-from runtimes.capabilities import Differentiable, Floats, Inputs, Integers, Predictor, Spent
+from runtimes.capabilities import (
+    Coalitions,
+    Composer,
+    Differentiable,
+    Floats,
+    Inputs,
+    Integers,
+    Predictor,
+    Rules,
+    Spent,
+)
 
 
 class RenamedPredictor:
@@ -29,6 +39,12 @@ class RenamedPredictor:
         scores: Floats = self._handle.predict(self._theirs(inputs))
         return scores
 
+    def coalitions(self, row: Inputs, references: Inputs, owners: Mapping[str, Any]) -> Coalitions | None:
+        """As the handle does, where it is a `Composer`."""
+        if not isinstance(self._handle, Composer):
+            return None
+        return self._handle.coalitions(self._theirs(row), self._theirs(references), self._theirs(owners))
+
     def _theirs(self, inputs: Inputs) -> dict[str, Any]:
         return {self._names.get(name, name): array for name, array in inputs.items()}
 
@@ -40,6 +56,21 @@ class RenamedDifferentiable(RenamedPredictor):
         """Gradients under the audit's names."""
         ours = {theirs: ours for ours, theirs in self._names.items()}
         found = self._handle.gradient(self._theirs(inputs), target)
+        return {ours.get(name, name): array for name, array in found.items()}
+
+    def relevance(
+        self, inputs: Inputs, target: Integers, rules: Rules, low: Inputs | None = None, high: Inputs | None = None
+    ) -> Inputs:
+        """Relevance under the audit's names, where the handle is `RulePropagating`."""
+        box = [None if side is None else self._theirs(side) for side in (low, high)]
+        return self._ours(self._handle.relevance(self._theirs(inputs), target, rules, *box))
+
+    def rescaled_contributions(self, inputs: Inputs, references: Inputs, target: Integers) -> Inputs:
+        """Contributions under the audit's names, where the handle is `RulePropagating`."""
+        return self._ours(self._handle.rescaled_contributions(self._theirs(inputs), self._theirs(references), target))
+
+    def _ours(self, found: Inputs) -> Inputs:
+        ours = {theirs: ours for ours, theirs in self._names.items()}
         return {ours.get(name, name): array for name, array in found.items()}
 
 

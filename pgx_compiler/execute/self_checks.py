@@ -27,6 +27,8 @@ def explanation_report(declaration: Declaration, arrays: Mapping[str, Any], scor
         _completeness(declaration, arrays, score, measures, findings)
     if "standard_error" in arrays:
         error = arrays["standard_error"]
+        if "present" in arrays:  # what is absent from a row has no error, which is no merit
+            error = error[arrays["present"]]
         measures.append(
             Measure(
                 "standard_error",

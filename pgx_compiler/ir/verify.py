@@ -26,7 +26,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "data": Operation("data", {}),
     "check": Operation("report", {"train": "data", "test?": "data", "model?": "model"}, runs_method=True),
     "predict": Operation("predictions", {"model": "model", "data": "data"}, asks_model=True),
-    "parity": Operation("report", {"keras": "predictions", "onnx": "predictions"}),
+    "parity": Operation("report", {"onnx": "predictions", "keras?": "predictions", "rebuilt?": "predictions"}),
     "performance": Operation("report", {"test": "predictions", "train?": "predictions"}),
     "rows": Operation("rows", {"data": "data", "predictions": "predictions"}),
     "features": Operation("features", {"data": "data", "rows": "rows"}),

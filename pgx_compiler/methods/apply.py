@@ -1,8 +1,9 @@
 """Run a declared method on rows: the one place that knows how each kind of signature is called."""
 
+import inspect
 import typing
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from pgx_compiler.evidence.results import Attribution, FeatureValues, Report, RowReport, Scores
 from pgx_compiler.methods.declaration import Declaration, Params, RowScore
+from pgx_compiler.methods.embedding import above_embedding, onto_inputs
+from pgx_compiler.modalities.data import AuditData
 from pgx_compiler.modalities.features import FIXED, References, Rows
 from pgx_compiler.modalities.game import Game, game_of_row
 from pgx_compiler.modalities.table import Table, TableRow
@@ -56,6 +59,7 @@ def attribute(
     tick = progress or (lambda _done, _total: None)
     values: list[Floats] = []
     errors: list[Floats | None] = []
+    bases: list[Floats] = []
     maps: dict[str, list[NDArray[Any]]] = {}
     notes: dict[str, list[Floats]] = {}
     step = 1 if declaration.per_row else max(1, min(8, len(rows)))
@@ -69,15 +73,22 @@ def attribute(
             values.append(_padded(found.values.T, len(rows.features)))
             errors.append(None if found.standard_error is None else _padded(found.standard_error.T, len(rows.features)))
         else:
-            found = declaration.function(model, rows.of_rows(part), params, *([rng] if declaration.stochastic else []))
+            seen: tuple[Predictor, Rows] = (model, rows.of_rows(part))
+            if declaration.capability in ("Differentiable", "RulePropagating"):
+                seen = above_embedding(*seen)
+            if seen[0] is not model:
+                bases.append(base_values(*seen))
+            found = declaration.function(*seen, params, *([rng] if declaration.stochastic else []))
+            drawn = found
             if isinstance(found, FeatureValues):
                 values.append(found.values)
                 errors.append(found.standard_error)
+                drawn = found.maps
             else:
-                values.append(rows.features.sum_onto(found))
+                values.append(seen[1].features.sum_onto(found))
                 errors.append(None)
-                for name, array in found.items():
-                    maps.setdefault(name, []).append(array)
+            for name, array in onto_inputs(drawn, rows.of_rows(part)).items():
+                maps.setdefault(name, []).append(array)
         if isinstance(found, FeatureValues):
             for name, note in found.notes.items():
                 notes.setdefault(name, []).append(np.atleast_1d(np.asarray(note, np.float64)))
@@ -87,7 +98,7 @@ def attribute(
     return Attributed(
         values=np.concatenate(values).astype(np.float64),
         standard_error=np.concatenate(known).astype(np.float64) if len(known) == len(errors) else None,
-        base_values=base_values(model, rows),
+        base_values=np.concatenate(bases) if bases else base_values(model, rows),
         scores=scores,
         maps={name: np.concatenate(parts) for name, parts in maps.items()},
         notes={name: np.concatenate(parts) for name, parts in notes.items()},
@@ -95,17 +106,22 @@ def attribute(
 
 
 def make_global(
-    declaration: Declaration, model: Predictor, rows: Rows, table: Table | None, params: Params, seed: int = 0
+    declaration: Declaration,
+    model: Predictor,
+    rows: Rows,
+    data: AuditData | None,
+    table: Table | None,
+    params: Params,
+    seed: int = 0,
 ) -> Report:
-    """Run a global explanation, on the table where it asks for one, else on all explained rows."""
-    arguments: list[Any] = [model, rows]
-    if Table in typing.get_type_hints(declaration.function).values():
-        assert table is not None
-        arguments = [table]
-    arguments.append(params)
-    if declaration.stochastic:
-        arguments.append(np.random.default_rng(seed))
-    report: Report = declaration.function(*arguments)
+    """Run a global explanation on what its signature asks for: the table, or the model with rows or with the data."""
+    offered: dict[Any, Any] = {Rows: rows, AuditData: data, Table: table, np.random.Generator: np.random.default_rng(seed)}
+    hints = typing.get_type_hints(declaration.function)
+    arguments = {
+        name: params if name == "params" else offered.get(hints[name], model)
+        for name in inspect.signature(declaration.function).parameters
+    }
+    report: Report = declaration.function(**arguments)
     return report
 
 
@@ -178,13 +194,27 @@ def judge(
         rng = [row_rng(seed, row_id)] if declaration.stochastic else []
         found.append(declaration.function(game, values[index, : game.n_features], params, *rng))
         tick(index + 1, len(ids))
-    extra = {name: np.array([score.extra[name] for score in found], np.float64) for name in found[0].extra}
+    extra = {name: np.array(_of_one_length([score.extra for score in found], name)) for name in found[0].extra}
     return Scores(
         np.array([score.score for score in found], np.float64),
         declaration.title,
         better=declaration.better,
         extra=extra,
     )
+
+
+def _of_one_length(extras: Sequence[Mapping[str, Any]], name: str) -> list[Floats]:
+    """What a check leaves of each row; curves of rows that differ in their features, over shares of them that are the same."""
+    held = [np.asarray(extra[name], np.float64) for extra in extras]
+    longest = max(one.size for one in held)
+    if all(one.size == longest for one in held):
+        return held
+    shares = [
+        np.asarray(extra.get("moved_share", np.linspace(0, 1, one.size)))
+        for extra, one in zip(extras, held, strict=True)
+    ]
+    grid = np.linspace(0, 1, longest)
+    return [np.interp(grid, share, one) for share, one in zip(shares, held, strict=True)]
 
 
 def compare(declaration: Declaration, first: Attribution, second: Attribution, params: Params) -> Scores:
@@ -211,6 +241,8 @@ def _compare_own_features(declaration: Declaration, first: Attribution, second: 
     levels = [part.chance for part in parts if part.chance is not None]
     return replace(
         parts[0],
+        # what is counted may depend on how many features a row has
+        title=parts[0].title if len({part.title for part in parts}) == 1 else declaration.title,
         values=np.concatenate([part.values for part in parts]),
         chance=float(np.mean(levels)) if levels else None,
         undefined=next((part.undefined for part in parts if part.undefined), None),

@@ -10,6 +10,7 @@ decorator             signature                                                 
                       ``(row: TableRow, params[, rng])``, once for each row                  `RowReport`
 `global_explanation`  ``(table: Table, params[, rng])``                                      `Report`
                       ``(model: <capability>, rows: Rows, params[, rng])``, all rows         `Report`
+                      ``(model: <capability>, data: AuditData, params[, rng])``              `Report`
 `agreement`           ``(first: Attribution, second: Attribution, params)``                  `Scores`
 `faithfulness`        ``(game: Game, values: Floats, params[, rng])``, once for each row     `RowScore`
 `request`             ``(params)``: a quantity asked for; the compiler picks the algorithm   never called
@@ -35,6 +36,7 @@ from pydantic import ConfigDict
 from pgx_compiler.documented import Documented
 from pgx_compiler.evidence.results import Attribution, RowReport
 from pgx_compiler.methods.docstrings import sections_of
+from pgx_compiler.methods.price import Cost, Shape
 from pgx_compiler.methods.titles import title_of
 from pgx_compiler.modalities.game import Game
 from pgx_compiler.modalities.table import Table, TableRow
@@ -56,36 +58,23 @@ class Params(Documented):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
+@dataclass(frozen=True)
+class NamesLayer:
+    """Marks a parameter that names a layer of the model: ``layer: Annotated[str | None, NamesLayer(...)] = None``.
+
+    A name that is not there is refused at compile time; None is filled in there, so that the plan says which it is.
+    """
+
+    otherwise: Callable[[ModelFacts], str | None] | None = None
+    """The layer where the author names none, if the file says enough of itself."""
+
+
 class UnfitParams(ValueError):  # noqa: N818
     """The author's parameters do not fit the data, which only the method could see; a sentence for the author."""
 
 
 class NoParams(Params):
     """A method without parameters."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a step will be run on, for pricing and admission at compile time."""
-
-    rows: int
-    features: int
-    references: int = 1
-    outputs: int = 1
-    data_rows: int = 0
-    """Rows of the data set (precaution)."""
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a step will ask of a model, for all its rows together."""
-
-    forward: int = 0
-    """Model rows forward."""
-    backward: int = 0
-    """Model rows of gradients."""
-    bytes: int = 0
-    """Peak memory of the step's own arrays, roughly."""
 
 
 @dataclass(frozen=True)
@@ -325,7 +314,8 @@ def global_explanation(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a method that states something of the whole model.
 
-    ``(table, params[, rng]) -> Report``, or ``(model, rows, params[, rng]) -> Report`` over all explained rows.
+    ``(table, params[, rng]) -> Report``; or ``(model, rows, params[, rng])`` over all explained rows, or
+    ``(model, data, params[, rng])`` over the data of the audit, in any modality.
     """
     return lambda function: _declare(
         function,
@@ -426,6 +416,7 @@ __all__ = [
     "Cost",
     "Declaration",
     "Maps",
+    "NamesLayer",
     "NoParams",
     "Params",
     "Quantity",

@@ -2,30 +2,13 @@
 
 import re
 
-_ACRONYMS = (
-    "shap",
-    "lime",
-    "rise",
-    "hsic",
-    "ale",
-    "ice",
-    "lofo",
-    "lrp",
-    "xrai",
-    "tcav",
-    "ebm",
-    "mmd",
-    "sp",
-    "pgd",
-    "fgsm",
-)
+_ACRONYMS = ("shap", "ebm", "mmd", "cam")
 _AS_WRITTEN = {word: word.upper() for word in _ACRONYMS} | {
     "shapley": "Shapley",
     "top_k": "top-k",
     "sobol": "Sobol",
     "morris": "Morris",
     "friedman": "Friedman",
-    "cam": "CAM",
 }
 """Words of names. A method whose whole name is written otherwise says so itself, with ``TITLE`` in its file."""
 

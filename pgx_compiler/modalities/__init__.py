@@ -32,6 +32,8 @@ class Modality(Protocol):
     """The keys of ``explain.features`` that mean something here."""
     FILLS: Mapping[str, Mapping[str, Any]]
     """Kind of fill to the keys that it takes, with their defaults. ``size`` is how many references it makes."""
+    OWN_FILLS: frozenset[str]
+    """Fills of which each row has its own: from itself, or from its neighbours. Left out: none."""
     DEFAULT_FILL: str
 
     def settle(self, choice: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:

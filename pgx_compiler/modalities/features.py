@@ -12,6 +12,9 @@ from runtimes.capabilities import Floats, Inputs, Integers
 FIXED = -1
 """Owner of an element that is never perturbed."""
 
+_AT_ONCE = 100_000
+"""Elements summed in one call: one call a row would take longer than the gradients of a small model."""
+
 
 class UnfitFeatures(Exception):  # noqa: N818
     """What the author calls a feature does not fit the model's input.
@@ -78,6 +81,15 @@ class FeatureMap:
             return np.ones((rows, len(self)), bool)
         return np.arange(len(self)) < self.counts[:, None]
 
+    def called(self, name: str) -> list[int]:
+        """Positions of the feature of that name, or of all windows of the channel of that name (a series)."""
+        channels = list(self.layout.get("channels", ()))
+        if name in channels:
+            windows = int(self.layout["columns"])
+            first = channels.index(name) * windows
+            return list(range(first, first + windows))
+        return [position for position, feature in enumerate(self.names) if feature == name]
+
     def sum_onto(self, maps: Inputs) -> Floats:
         """Sum maps shaped like the inputs onto the features, sign kept: ``(rows, features)`` float64."""
         rows = len(next(iter(maps.values())))
@@ -85,9 +97,13 @@ class FeatureMap:
         for name, values in maps.items():
             owners = np.asarray(self.owners[name]) % (len(self.names) + 1)
             flat = np.asarray(values, np.float64).reshape(rows, -1)
-            for row in range(rows):
-                owner = (owners[row] if self.varies else owners).reshape(-1)
-                total[row] += np.bincount(owner, flat[row], len(self.names) + 1)
+            step = max(1, _AT_ONCE // max(1, flat.shape[1]))
+            for start in range(0, rows, step):
+                part = flat[start : start + step]
+                owner = owners[start : start + step] if self.varies else owners[None]
+                place = np.arange(len(part))[:, None] * total.shape[1] + owner.reshape(len(owner), -1)
+                found = np.bincount(place.reshape(-1), part.reshape(-1), len(part) * total.shape[1])
+                total[start : start + step] += found.reshape(len(part), -1)
         return total[:, :-1]
 
     def elements(self, inputs: Inputs, position: int) -> NDArray[Any]:

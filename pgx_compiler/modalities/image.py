@@ -1,4 +1,4 @@
-"""Images: a feature is a square patch; a removed one is filled from the mean image, a value, or a blur."""
+"""Images: a feature is a square patch or a segment; a removed one is filled from training images or the row itself."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,22 +6,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pgx_compiler.modalities import _image_fills
+from pgx_compiler.modalities._image_axes import CHANNELS_FIRST, axes_of
+from pgx_compiler.modalities._image_segments import SEGMENTS, places, segment
 from pgx_compiler.modalities.data import Variable
 from pgx_compiler.modalities.features import FeatureMap, References, UnfitFeatures
 from runtimes.capabilities import Inputs
 
 DRAWING = "heat_map"
-KEYS = frozenset({"superpixels", "size"})
-FILLS: Mapping[str, Mapping[str, Any]] = {"mean": {}, "value": {"value": 0.0}, "blur": {"sigma": 4.0}}
+KEYS = frozenset({"superpixels", "size", "segments"})
+FILLS = _image_fills.FILLS
+OWN_FILLS = _image_fills.OWN_FILLS
 DEFAULT_FILL = "mean"
 
 
-def patches(shape: Sequence[int], size: int) -> NDArray[np.int64]:
-    """Owner of each element of an image ``(height, width[, channels])``: patches of ``size`` pixels, row-major."""
-    height, width = shape[0], shape[1]
+def patches(shape: Sequence[int], size: int, channels_first: bool = False) -> NDArray[np.int64]:
+    """Owner of each element of an image, ``(height, width[, channels])`` or channels first: patches, row-major."""
+    axes = axes_of({CHANNELS_FIRST: channels_first}, shape)
+    height, width = axes.plane(shape)
     across = -(-width // size)
     owner = (np.arange(height)[:, None] // size) * across + np.arange(width)[None, :] // size
-    return np.broadcast_to(owner.reshape(height, width, *([1] * (len(shape) - 2))), tuple(shape)).astype(np.int64)
+    return axes.spread(owner, shape).astype(np.int64)
 
 
 PATCHES_ACROSS = 16
@@ -29,69 +34,103 @@ PATCHES_ACROSS = 16
 
 
 def settle(choice: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> dict[str, Any]:
-    """Patches of a side that fits; see `pgx_compiler.modalities.Modality`."""
+    """Patches of a side that fits, or segments and how many at most; see `pgx_compiler.modalities.Modality`."""
     shape = next(iter(shapes.values()))
-    size = choice.get("size") or max(1, -(-max(shape[:2]) // PATCHES_ACROSS))
-    if size > min(shape[:2]):
-        reason = f"patches of {size} pixels do not fit images of {shape[0]} × {shape[1]}"
-        raise UnfitFeatures("size", reason, f"at most {min(shape[:2])}")
-    return {"superpixels": "patches", "size": size}
+    height, width = axes_of(choice, shape).plane(shape)
+    kind = choice.get("superpixels") or ("slic" if choice.get("segments") else "patches")
+    first = {CHANNELS_FIRST: True} if choice.get(CHANNELS_FIRST) else {}
+    if kind != "patches":
+        if choice.get("size"):
+            raise UnfitFeatures("size", f"segments by {kind} have no side", "write how many there may be: `segments`")
+        segments = choice.get("segments") or min(SEGMENTS, height * width)
+        if segments > height * width:
+            reason = f"{segments} segments do not fit images of {height} × {width}"
+            raise UnfitFeatures("segments", reason, f"at most {height * width}")
+        return {"superpixels": kind, "segments": segments, **first}
+    if choice.get("segments"):
+        raise UnfitFeatures("segments", "patches are told by their side", "write `size`, or `superpixels: slic`")
+    size = choice.get("size") or max(1, -(-max(height, width) // PATCHES_ACROSS))
+    if size > min(height, width):
+        reason = f"patches of {size} pixels do not fit images of {height} × {width}"
+        raise UnfitFeatures("size", reason, f"at most {min(height, width)}")
+    return {"superpixels": "patches", "size": size, **first}
 
 
 def varies(described: Mapping[str, Any]) -> bool:
-    """Patches are the same in every row."""
-    return False
+    """Patches are the same in every row, segments are not."""
+    return bool(described.get("superpixels", "patches") != "patches")
 
 
 def features_of_rows(inputs: Inputs, described: Mapping[str, Any]) -> FeatureMap:
-    """Not asked of patches."""
-    raise AssertionError("patches are the same in every row")
+    """The segments of each row, found in that row alone; all channels of a pixel belong to one."""
+    (name, images) = _single(inputs)
+    shape = images.shape[1:]
+    axes = axes_of(described, shape)
+    planes = [segment(one, described["superpixels"], described["segments"]) for one in axes.channels_last(images)]
+    counts = np.array([int(plane.max()) + 1 for plane in planes], np.int64)
+    labels = np.full((len(images), described["segments"]), "", "U40")
+    for row, (plane, count) in enumerate(zip(planes, counts, strict=True)):
+        labels[row, :count] = [f"segment {n} ({place})" for n, place in enumerate(places(plane, int(count)), 1)]
+    owner = axes.spread(np.stack(planes), shape).astype(np.int64)
+    return FeatureMap(_segment_names(described), {name: owner}, _segment_layout(shape, described), counts, labels)
 
 
 def feature_map(shapes: Mapping[str, Sequence[int]], described: Mapping[str, Any]) -> FeatureMap:
-    """Square patches over the single image input, all channels of a patch together."""
-    (name, shape), *others = shapes.items()
-    if others:
-        raise ValueError("an image model has one input here")
+    """Square patches over the single image input, all channels of a patch together; of segments, the most there may be."""
+    name, shape = _single(shapes)
+    if varies(described):
+        owner = np.zeros(tuple(shape), np.int64)
+        return FeatureMap(_segment_names(described), {name: owner}, _segment_layout(shape, described))
     size = described["size"]
-    owner = patches(shape, size)
-    down, across = -(-shape[0] // size), -(-shape[1] // size)
+    first = bool(described.get(CHANNELS_FIRST))
+    height, width = axes_of(described, shape).plane(shape)
+    down, across = -(-height // size), -(-width // size)
     names = tuple(f"r{r}c{c}" for r in range(down) for c in range(across))
     layout = {
         "kind": "grid",
         "rows": down,
         "columns": across,
         "size": size,
-        "height": int(shape[0]),
-        "width": int(shape[1]),
+        "height": height,
+        "width": width,
+        **({CHANNELS_FIRST: True} if first else {}),
     }
-    return FeatureMap(names, {name: owner}, layout)
+    return FeatureMap(names, {name: patches(shape, size, first)}, layout)
+
+
+def over_channels(plane: NDArray[Any], shape: Sequence[int], layout: Mapping[str, Any]) -> NDArray[Any]:
+    """What is said of each pixel ``(height, width)``, said of each element of an image of that shape and layout."""
+    return axes_of(layout, shape).spread(plane, shape)
+
+
+def _single(held: Mapping[str, Any]) -> tuple[str, Any]:
+    """The name of the one input, and what is held of it."""
+    (found, *others) = held.items()
+    if others:
+        raise ValueError("an image model has one input here")
+    return found
+
+
+def _segment_names(described: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(f"segment {number}" for number in range(1, described["segments"] + 1))
+
+
+def _segment_layout(shape: Sequence[int], described: Mapping[str, Any]) -> dict[str, Any]:
+    height, width = axes_of(described, shape).plane(shape)
+    first = {CHANNELS_FIRST: True} if described.get(CHANNELS_FIRST) else {}
+    return {"kind": "segments", "height": height, "width": width, **first}
 
 
 def references(
     rows: Inputs, train: Inputs, fill: Mapping[str, Any], features: FeatureMap, rng: np.random.Generator
 ) -> References:
-    """One reference image: the training mean, a constant (``value``), or each row's own blur (``blur``, ``sigma``)."""
-    (name, images) = next(iter(rows.items()))
-    if fill["kind"] == "mean":
-        mean = train[name].mean(axis=0, dtype=np.float64).astype(images.dtype)
-        return References({name: mean[None, None]}, f"mean image of {len(train[name])} training rows")
-    if fill["kind"] == "value":
-        value = fill.get("value", 0.0)
-        return References({name: np.full((1, 1, *images.shape[1:]), value, images.dtype)}, f"every pixel {value:g}")
-    from scipy.ndimage import gaussian_filter
-
-    sigma = float(fill.get("sigma", 4.0))
-    axes = (0, sigma, sigma, *([0] * (images.ndim - 3)))
-    blurred = gaussian_filter(images.astype(np.float64), axes).astype(images.dtype)
-    return References({name: blurred[:, None]}, f"the image itself, blurred (sigma {sigma:g} pixels)")
+    """Training images, a constant, noise, or the row itself blurred or inpainted; see `_image_fills`."""
+    return _image_fills.image_references(rows, train, fill, features, rng)
 
 
-def descriptors(images: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+def descriptors(images: NDArray[Any], layout: Mapping[str, Any] | None = None) -> dict[str, NDArray[np.float64]]:
     """Plain properties of each image, ``(rows,)`` each: what drift and outliers are looked for in."""
-    grey = images.astype(np.float64)
-    if grey.ndim == 4:
-        grey = grey.mean(axis=3)
+    grey = axes_of(layout or {}, images.shape[1:]).channels_last(images).astype(np.float64).mean(axis=3)
     _, height, width = grey.shape
     weight = np.abs(grey - np.median(grey, axis=(1, 2), keepdims=True))
     total = weight.sum(axis=(1, 2)) + 1e-12
@@ -114,9 +153,9 @@ def variables(
     train: Inputs, test: Inputs | None, features: FeatureMap, columns: Sequence[str], roles: Mapping[str, str]
 ) -> tuple[Variable, ...]:
     """The descriptors of the images as variables."""
-    name = next(iter(train))
-    of_train = descriptors(train[name])
-    of_test = None if test is None else descriptors(test[name])
+    name = next(iter(features.owners))
+    of_train = descriptors(train[name], features.layout)
+    of_test = None if test is None else descriptors(test[name], features.layout)
     return tuple(
         Variable(key, "numeric", values, None if of_test is None else of_test[key], is_descriptor=True)
         for key, values in of_train.items()

@@ -8,11 +8,14 @@ the model reads them. No method of this kind ever sees an encoding.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from functools import cached_property
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pgx_compiler.modalities._table_codecs import BlockCodec, Codec, NumberCodec
+from pgx_compiler.modalities._table_metric import Metric, Neighbourhood, Scaling, metric_of, neighbourhood_of
 from pgx_compiler.modalities.data import AuditData, Split
 from pgx_compiler.modalities.features import FeatureMap
 from runtimes.capabilities import Floats, Inputs, Integers, Predictor
@@ -70,10 +73,8 @@ class TableSplit:
         return len(self.z)
 
 
-class _Codec(Protocol):
-    def decode(self, block: NDArray[Any]) -> Floats: ...
-
-    def encode(self, values: Floats) -> NDArray[Any]: ...
+MOST_SAMPLED = 1000
+"""Training rows that stand for all of them where each costs a model row, or where all pairs are compared."""
 
 
 class Table:
@@ -102,8 +103,9 @@ class Table:
     ) -> None:
         self._model = model
         self._map = data.features
-        self._like = data.train.inputs
         splits = [split for split in (data.train, data.test, explained) if split is not None]
+        self._first = {name: _first_row([split.inputs[name] for split in splits]) for name in data.train.inputs}
+        self._slots = _slots(data.features, tuple(data.train.inputs))
         self.features, self._codecs = _read(data, [split.inputs for split in splits], setting)
         self.train = self._decoded(data.train)
         self.test = None if data.test is None else self._decoded(data.test)
@@ -113,6 +115,8 @@ class Table:
         self.focus = np.asarray(setting.focus, np.int64)
         self.task = data.task
         self.score_name = setting.score
+        self._metrics: dict[str, Metric] = {}
+        self._neighbourhoods: dict[str, Neighbourhood] = {}
 
     def __len__(self) -> int:
         return len(self.features)
@@ -136,7 +140,7 @@ class Table:
         """The model's score of decoded rows, ``(rows, outputs)`` float64, for any number of rows.
 
         Raises:
-            ValueError: a value that no row of the data has, where only such can be encoded (``block``).
+            ValueError: as `encode`.
         """
         z = np.asarray(z, np.float64)
         step = max(1, self._model.rows_per_call) * 8
@@ -144,23 +148,17 @@ class Table:
         return np.concatenate(parts) if parts else np.zeros((0, len(self.outputs)))
 
     def encode(self, z: Floats) -> Inputs:
-        """Decoded rows as the model reads them."""
-        inputs: dict[str, NDArray[Any]] = {}
-        flat: dict[str, NDArray[Any]] = {}
-        for name, like in self._like.items():
-            dtype = object if like.dtype.kind in "OUS" else like.dtype
-            flat[name] = np.zeros((len(z), int(np.prod(like.shape[1:], dtype=np.int64))), dtype)
-            inputs[name] = flat[name]
-        for position, codec in enumerate(self._codecs):
-            block, start = codec.encode(z[:, position]), 0
-            for name, owner in self._map.owners.items():
-                own = np.flatnonzero(owner.reshape(-1) == position)
+        """Decoded rows as the model reads them; what is never perturbed stays as in the first training row.
+
+        Raises:
+            ValueError: a value that no row of the data has, where only such can be encoded (a category, a missing value).
+        """
+        flat = {name: np.repeat(first.reshape(1, -1), len(z), axis=0) for name, first in self._first.items()}
+        for position, (codec, slots) in enumerate(zip(self._codecs, self._slots, strict=True)):
+            block = codec.encode(np.asarray(z[:, position], np.float64))
+            for name, own, start in slots:
                 flat[name][:, own] = block[:, start : start + len(own)]
-                start += len(own)
-        for name, like in self._like.items():
-            shaped = flat[name].reshape((len(z), *like.shape[1:]))
-            inputs[name] = shaped.astype(np.str_) if like.dtype.kind in "US" else shaped
-        return inputs
+        return {name: flat[name].reshape((len(z), *first.shape)) for name, first in self._first.items()}
 
     def decode(self, inputs: Inputs) -> Floats:
         """The model's rows as ``(rows, features)``; `encode` gives them back."""
@@ -170,6 +168,40 @@ class Table:
     def row(self, index: int) -> "TableRow":
         """One explained row."""
         return TableRow(self, self.explained.z[index], int(self.targets[index]), self.explained.row_ids[index])
+
+    @cached_property
+    def held(self) -> tuple[tuple[Floats, Integers], ...]:
+        """Of each feature, the values of the training rows, sorted, and how often each occurs; missing ones left out."""
+        columns = (column[np.isfinite(column)] for column in self.train.z.T)
+        return tuple(
+            (values, counts.astype(np.int64)) for values, counts in (np.unique(c, return_counts=True) for c in columns)
+        )
+
+    @cached_property
+    def sample(self) -> TableSplit:
+        """Up to `MOST_SAMPLED` training rows, evenly spaced."""
+        n = len(self.train)
+        chosen = np.arange(n) if n <= MOST_SAMPLED else np.linspace(0, n - 1, MOST_SAMPLED).astype(np.int64)
+        labels = None if self.train.labels is None else self.train.labels[chosen]
+        return TableSplit("train", self.train.z[chosen], labels, tuple(self.train.row_ids[i] for i in chosen))
+
+    @cached_property
+    def sample_scores(self) -> Floats:
+        """`score` of `sample`, asked for once: that many model rows."""
+        return self.score(self.sample.z)
+
+    def metric(self, scaling: Scaling = "mad") -> Metric:
+        """Differences of rows in units of the training data."""
+        if scaling not in self._metrics:
+            is_scale = np.array([feature.is_scale for feature in self.features], bool)
+            self._metrics[scaling] = metric_of(self.train.z, is_scale, scaling)
+        return self._metrics[scaling]
+
+    def neighbourhood(self, scaling: Scaling = "mad") -> Neighbourhood:
+        """`sample` with the distance that is usual between its rows."""
+        if scaling not in self._neighbourhoods:
+            self._neighbourhoods[scaling] = neighbourhood_of(self.sample.z, self.metric(scaling))
+        return self._neighbourhoods[scaling]
 
     def _decoded(self, split: Split) -> TableSplit:
         return TableSplit(split.name, self.decode(split.inputs), split.labels, tuple(map(str, split.row_ids)))
@@ -207,21 +239,22 @@ class TableSetting:
 
 def _read(
     data: AuditData, inputs: Sequence[Inputs], setting: TableSetting
-) -> tuple[tuple[TableFeature, ...], tuple[_Codec, ...]]:
+) -> tuple[tuple[TableFeature, ...], tuple[Codec, ...]]:
     variables = {variable.name: variable for variable in data.variables if not variable.is_descriptor}
     features: list[TableFeature] = []
-    codecs: list[_Codec] = []
+    codecs: list[Codec] = []
     for position, name in enumerate(data.features.names):
         blocks = [data.features.elements(one, position) for one in inputs]
         variable = variables[name]
-        codec: _Codec
+        codec: Codec
         if blocks[0].shape[1] == 1 and blocks[0].dtype.kind in "biuf":
-            codec = _Number(blocks[0].dtype)
+            codec = NumberCodec(blocks[0].dtype)
             kind: Kind = "numeric" if variable.kind == "numeric" else "categorical"
             categories = variable.categories
         else:
-            codec = _Blocks(blocks)
-            kind, categories = codec.described(_columns_of(data.features, position, variable.categories))
+            codec = of_blocks = BlockCodec(blocks)
+            kind = "categorical" if of_blocks.is_named else "block"
+            categories = of_blocks.categories(_columns_of(data.features, position, variable.categories))
         if kind == "categorical" and name in setting.ordered:
             kind = "ordered"
         held = codec.decode(blocks[0])
@@ -241,54 +274,21 @@ def _columns_of(features: FeatureMap, position: int, categories: tuple[str, ...]
     return categories if len(categories) == size else tuple(str(number) for number in range(size))
 
 
-class _Number:
-    """A feature of one number: it is its own code."""
-
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self._dtype = dtype
-
-    def decode(self, block: NDArray[Any]) -> Floats:
-        return np.asarray(block[:, 0], np.float64)
-
-    def encode(self, values: Floats) -> NDArray[Any]:
-        if self._dtype.kind in "iub":
-            values = np.round(values)
-        return values[:, None].astype(self._dtype)
+def _first_row(parts: Sequence[NDArray[Any]]) -> NDArray[Any]:
+    """What rows of an input are made from: its first row, in a dtype that holds the words of all parts."""
+    first = parts[0]
+    dtype = np.result_type(*parts) if first.dtype.kind in "US" else first.dtype
+    return np.asarray(first[0], dtype) if len(first) else np.zeros(first.shape[1:], dtype)
 
 
-class _Blocks:
-    """A feature of several elements, or of words: its code is the position of a block that occurs in the data.
-
-    One-hot blocks come first in the order of their columns, so that a category keeps its position although no row has it.
-    """
-
-    def __init__(self, parts: Sequence[NDArray[Any]]) -> None:
-        first = parts[0]
-        held = np.concatenate(parts)
-        seen = {tuple(row): None for row in held.tolist()}
-        size = first.shape[1]
-        self.is_one_hot = size > 1 and all(set(row) <= {0, 1} and sum(row) <= 1 for row in seen)
-        if self.is_one_hot:
-            unit = np.eye(size, dtype=first.dtype).tolist()
-            seen = {**{tuple(row): None for row in unit}, **seen}
-        ordered = list(seen) if self.is_one_hot else sorted(seen, key=lambda row: tuple(map(str, row)))
-        self._position = {row: index for index, row in enumerate(ordered)}
-        self._blocks = np.array(ordered, object if first.dtype.kind in "OUS" else first.dtype).reshape(-1, size)
-
-    def described(self, columns: tuple[str, ...]) -> tuple[Kind, tuple[str, ...]]:
-        if self.is_one_hot:
-            return "categorical", (*columns, *["none"] * (len(self._blocks) - len(columns)))
-        if self._blocks.shape[1] == 1:
-            return "categorical", tuple(str(row[0]) for row in self._blocks)
-        return "block", tuple(", ".join(f"{v:.4g}" if isinstance(v, float) else str(v) for v in row)
-                              for row in self._blocks.tolist())  # fmt: skip
-
-    def decode(self, block: NDArray[Any]) -> Floats:
-        return np.array([self._position.get(tuple(row), -1) for row in block.tolist()], np.float64)
-
-    def encode(self, values: Floats) -> NDArray[Any]:
-        codes = np.asarray(values, np.float64)
-        if not np.isfinite(codes).all() or (codes < 0).any() or (codes >= len(self._blocks)).any():
-            raise ValueError("a category that no row of the data has cannot be encoded")
-        found: NDArray[Any] = self._blocks[codes.astype(np.int64)]
-        return found
+def _slots(features: FeatureMap, inputs: Sequence[str]) -> tuple[tuple[tuple[str, Integers, int], ...], ...]:
+    """Of each feature: in which inputs its elements stand, where, and where they begin in its own block."""
+    slots: list[list[tuple[str, Integers, int]]] = [[] for _ in features.names]
+    start = np.zeros(len(features), np.int64)
+    for name, owner in features.owners.items():
+        flat = owner.reshape(-1)
+        for position in np.unique(flat[flat >= 0]) if name in inputs else ():
+            own = np.flatnonzero(flat == position)
+            slots[position].append((name, own, int(start[position])))
+            start[position] += len(own)
+    return tuple(map(tuple, slots))

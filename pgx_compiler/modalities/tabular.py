@@ -7,14 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pgx_compiler.modalities import _tabular_fills
 from pgx_compiler.modalities.data import Variable
 from pgx_compiler.modalities.features import FeatureMap, References
 from runtimes.capabilities import Inputs
 
 DRAWING = "bars"
 KEYS: frozenset[str] = frozenset()
-FILLS: Mapping[str, Mapping[str, Any]] = {"background": {"size": 50}, "mean": {}}
-"""50 background rows are our default; the standard error of a base value over them is a seventh of the score's spread."""
+FILLS = _tabular_fills.FILLS
+OWN_FILLS = frozenset({"conditional"})
 DEFAULT_FILL = "background"
 
 
@@ -71,27 +72,8 @@ def feature_map(shapes: Mapping[str, Sequence[int]], described: Mapping[str, Any
 def references(
     rows: Inputs, train: Inputs, fill: Mapping[str, Any], features: FeatureMap, rng: np.random.Generator
 ) -> References:
-    """Background rows drawn from the training data without replacement (``background``), or their mean.
-
-    ``fill``: ``{"kind": "background", "size": 50}`` or ``{"kind": "mean"}``. Shared by all rows.
-    """
-    n = len(next(iter(train.values())))
-    if fill["kind"] == "mean":
-        return References({k: _middle(v)[None, None] for k, v in train.items()}, f"mean of {n} training rows")
-    size = min(int(fill.get("size", 50)), n)
-    chosen = np.sort(rng.choice(n, size, replace=False))
-    return References({k: v[chosen][None] for k, v in train.items()}, f"{size} training rows, drawn at random")
-
-
-def _middle(values: NDArray[Any]) -> NDArray[Any]:
-    """The mean of each element over the rows, rounded where the model reads whole numbers; of text the commonest."""
-    if values.dtype.kind == "f":
-        return np.asarray(np.nanmean(values, axis=0, dtype=np.float64)).astype(values.dtype)
-    if values.dtype.kind in "biu":
-        return np.asarray(np.round(values.mean(axis=0, dtype=np.float64))).astype(values.dtype)
-    flat = values.reshape(len(values), -1)
-    usual = [max(zip(*np.unique(c, return_counts=True), strict=True), key=lambda p: p[1])[0] for c in flat.T]
-    return np.array(usual, values.dtype).reshape(values.shape[1:])
+    """Training rows, drawn, central or near, or their mean; see `_tabular_fills`."""
+    return _tabular_fills.table_references(rows, train, fill, features, rng)
 
 
 def variables(

@@ -70,7 +70,8 @@ def source_digest(op: str, method: str | None, runtime: str | None) -> str:
         files |= {file, *file.parent.glob("_*.py"), *file.parent.parent.glob("_*.py")}
     if runtime is not None:
         home = Path(runtimes.__file__).parent
-        files |= {home / "frameworks" / f"{runtime}.py", *(home / "formats").glob("*.py")}
+        read = (runtime, *frameworks()[runtime].TARGET.rests_on)
+        files |= {*(home / "frameworks" / f"{name}.py" for name in read), *(home / "formats").rglob("*.py")}
     named = sorted((file.relative_to(package.parent).as_posix(), file) for file in files)
     return digest([[name, digest_of_file(file)] for name, file in named])[:16]
 

@@ -28,9 +28,11 @@ def ensures(node: Node, context: Context) -> str | None:
 
 
 def needed_capability(node: Node) -> str:
-    """The least that a node needs of its model."""
+    """The least that a node needs of its model, or of the runtime that it is held against."""
     if node.op == "tune":
         return "Trainable"
+    if node.op == "predict":
+        return str(node.params.get("offers", "Predictor"))
     if node.method:
         return catalogue()[node.method].capability or "Predictor"
     return "Predictor"
@@ -45,6 +47,6 @@ def _place(node: Node, graph: Graph, context: Context) -> Node:
         formats = [node.inputs["model"].removeprefix("model.")]
     if not formats:
         raise LookupError(f"{node.id}: no model file offers {needed}")
-    best = min(formats, key=lambda format: (framework_for(format).TARGET.price, format))
+    best = min(formats, key=lambda format: (framework_for(format, needed).TARGET.price, format))
     assert f"model.{best}" in graph
-    return node.but(inputs={**node.inputs, "model": f"model.{best}"}, runtime=framework_for(best).TARGET.name)
+    return node.but(inputs={**node.inputs, "model": f"model.{best}"}, runtime=framework_for(best, needed).TARGET.name)

@@ -5,6 +5,7 @@ from pgx_compiler.ir.node import Node
 from pgx_compiler.ir.verify import OPERATIONS
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.methods.declaration import Cost, Shape
+from pgx_compiler.modalities import modalities
 from pgx_compiler.passes.context import Context
 
 
@@ -38,13 +39,26 @@ def cost_of(node: Node, graph: Graph, context: Context) -> Cost:
         context.references,
         max((facts.n_outputs for facts in context.models.values()), default=1),
         context.data_rows["train"] + context.data_rows.get("test", 0),
+        context.data_rows.get("test", 0),
     )
     params = declaration.params.model_validate(node.params["with"])
     cost = declaration.cost(params, shape)
-    if node.op in ("attribute", "state"):
-        # every explained row is scored once more, and the references once, for base values and completeness
-        return Cost(cost.forward + rows + context.references, cost.backward, cost.bytes)
+    if node.op == "attribute":
+        # every explained row is scored once more, and the references once, for base values and completeness; where each
+        # row has features of its own, some of its elements may be fixed, so that each has a base value of its own, as it
+        # has where it is filled from itself or from its neighbours
+        bases = rows if "features" in node.inputs or _has_own_references(graph[node.inputs["references"]]) else 1
+        return Cost(cost.forward + rows + bases * context.references, cost.backward, cost.bytes)
     return cost
+
+
+def _has_own_references(references: Node) -> bool:
+    """Whether each row has references of its own: blurred from itself, or its nearest training rows."""
+    kind, modality = (
+        references.params.get("fill", {}).get("kind"),
+        references.params.get("features", {}).get("modality"),
+    )
+    return kind in getattr(modalities().get(modality), "OWN_FILLS", ())
 
 
 def _tuning_cost(node: Node, context: Context) -> Cost:

@@ -5,9 +5,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Any
 
-from pgx_compiler.analysis.resolved import Resolved
+from pgx_compiler.analysis.resolved import DataFile, Resolved, VocabularyFile
 from pgx_compiler.analysis.strategy.why import why_data
 from pgx_compiler.evidence.canonical import digest, plain
 from pgx_compiler.ir.graph import Graph
@@ -57,13 +58,19 @@ class Plan:
             "environment": dict(sorted(self.context.versions.items())),
             "files": {
                 "models": {f: {"path": m.relative, "sha256": m.sha256} for f, m in sorted(self.audit.models.items())},
-                "data": {s: {"path": d.relative, "sha256": d.sha256} for s, d in sorted(self.audit.data.items())},
+                "data": {s: {"path": d.relative, "sha256": d.sha256} for s, d in sorted(self._data.items())},
             },
             "totals": self.totals,
             **({"strategy": why_data(self.audit.choices)} if leaves_choice(spec) else {}),
             "nodes": [_node(node) for node in self.graph],
             **self._told,
         }
+
+    @property
+    def _data(self) -> dict[str, DataFile | VocabularyFile]:
+        """The files that the rows come from; the vocabulary of a text is one of them."""
+        words = self.audit.vocabulary
+        return {**self.audit.data, **({"vocabulary": words} if words else {})}
 
     @property
     def _told(self) -> dict[str, Any]:
@@ -86,6 +93,15 @@ class Plan:
         """Digest of the whole plan."""
         return digest_of(self.document)
 
+    @property
+    def _weights_beside(self) -> dict[str, str]:
+        """Files of weights that stand beside a model's own, by path below the spec's folder, with their digests."""
+        return {
+            (PurePosixPath(model.relative).parent / location).as_posix(): digest
+            for model in self.audit.models.values()
+            for location, (_, digest) in model.beside.items()
+        }
+
     def to_json(self) -> str:
         """The text of ``plan.json``."""
         document = {**self.document, "digest": self.digest}
@@ -98,8 +114,8 @@ class Plan:
         return {
             "schema": "pgx-lock/1",
             "pgx": self.context.program,
-            "models": {m.relative: m.sha256 for m in self.audit.models.values()},
-            "data": {d.relative: d.sha256 for d in self.audit.data.values()},
+            "models": {m.relative: m.sha256 for m in self.audit.models.values()} | self._weights_beside,
+            "data": {d.relative: d.sha256 for d in self._data.values()},
             "masks": {m.relative: m.sha256 for m in self.audit.masks.values()},
             "methods": {name: catalogue()[name].version for name in used},
             "operations": {node.op: OPERATIONS[node.op].version for node in self.graph},
@@ -152,7 +168,7 @@ def compile_plan(audit: Resolved, program: str) -> Plan:
         references=audit.references,
         grounds={
             f"references{step.ground.name}": (step.ground.rows, len(step.ground.features))
-            for step in audit.attributions
+            for step in audit.explaining
             if step.ground
         },
         data_rows={split: file.facts.rows for split, file in audit.data.items()},

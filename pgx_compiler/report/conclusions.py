@@ -39,7 +39,8 @@ def may_conclude(
     broken = any(finding.code == "model_parity_broken" for finding in findings)
     if parity and isinstance(parity.value, int | float) and not broken:
         said.append(
-            f"Both files are the same model: on {parity.n} rows their outputs differ by at most {parity.value:.2g}, so what "
+            f"Both directions explain the same model: on {parity.n} rows the outputs of white box and black box differ by at "
+            f"most {parity.value:.2g}, so what "
             "one direction explains is what the other explains."
         )
     exact = [e for e in explanations if e.status == "done" and e.computed_by == "tree_shap"]

@@ -10,6 +10,7 @@ from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.plan.plan import Plan
 from pgx_compiler.plan.stages import stage_of
 from pgx_compiler.report import conclusions, explained, stated
+from pgx_compiler.report.examples import examples
 from pgx_compiler.report.factsheet import (
     SCHEMA,
     AuditEntry,
@@ -81,7 +82,7 @@ def gather(plan: Plan, ended: Mapping[str, Ended], store: Store, occasion: Occas
         precaution=checks,
         explanations=explanations,
         statements=statements,
-        examples=explained.examples(run),
+        examples=examples(run),
         agreement=agreement,
         faithfulness=faithfulness,
         expectations=expectations,

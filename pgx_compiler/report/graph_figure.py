@@ -63,7 +63,9 @@ def execution_graph(nodes: Sequence[NodeEntry], title: str) -> Markup:
     boxes = _boxes(nodes)
     layers = _layers(boxes)
     if len(nodes) > MOST:
-        boxes = _merged(boxes, layers)
+        merged = _merged(boxes, layers)
+        # a box that stands for several may rest on one that was met later
+        boxes = {name: merged[name] for name in sorted(merged, key=layers.__getitem__)}
         layers = _layers(boxes)
     places, frames, width, height = _placed(boxes, layers)
     return picture(

@@ -22,6 +22,7 @@ from pgx_compiler.spec.fields import (
     semantic_if_given,
 )
 from pgx_compiler.spec.search import Tuning
+from pgx_compiler.spec.text import InputKind, TokenizerSpec
 
 Risk = Literal["minimal", "limited", "high"]
 Audience = Literal["developer", "validator", "regulator", "affected_person", "domain_expert", "business"]
@@ -94,6 +95,34 @@ class InputSpec(SpecModel):
 
     value_range: list[Number] | None = semantic(None, min_length=2, max_length=2)
     """Smallest and largest valid value: ``[0, 1]``."""
+    kind: InputKind | None = semantic_if_given(None)
+    """What the input holds. Of a text model: ``tokens`` (ids), ``token_mask`` (1 where there is a token), ``token_types``."""
+    pad: int | None = semantic_if_given(None, ge=0)
+    """Of tokens: the id that fills a row after its text (default: what the vocabulary calls ``[PAD]`` or ``<pad>``)."""
+    vocabulary: Path | None = semantic_if_given(None)
+    """Of tokens: the file that names them: a ``.json`` of words, or of a tokenizer, or a ``.txt`` with a word a line."""
+
+    fixed: Scalar | list[Any] = semantic_if_given(None)
+    """Given with every row and never perturbed: a number, text, ``zeros``, ``ones``, or a list of the input's own shape."""
+    batch_axis: int | None = semantic_if_given(None, ge=0)
+    """The axis of the rows (default: 0); the data holds rows on axis 0 whatever the model reads."""
+    layout: Literal["NCHW", "NHWC", "NCL", "NLC"] | None = semantic_if_given(None)
+    """The order of the axes that the model reads (N rows, C channels, H height, W width, L length); the data may hold
+    channels first or last."""
+
+
+class OutputSpec(SpecModel):
+    """One output of a model, and what of it is explained: indexed first, then what is left is reduced."""
+
+    name: str | int | None = semantic(None)
+    """Name or position of the output (default: the first that holds scores)."""
+    select: list[int | list[int] | Literal["all", "outputs"]] | None = semantic(None, min_length=1)
+    """For each axis after the rows: a position, a list of positions that are the outputs, ``outputs`` (the whole axis is),
+    or ``all`` (left to be reduced; so are axes that are not said)."""
+    reduce: Literal["max", "mean", "sum"] | None = semantic(None)
+    """How what is left becomes one number for each row and output."""
+    batch_axis: int | None = semantic(None, ge=0)
+    """The axis of the rows in this output (default: 0)."""
 
 
 class Model(SpecModel):
@@ -105,8 +134,9 @@ class Model(SpecModel):
     """Path of the black box: ``.onnx``; perturbations run on it."""
     task: Literal["classification", "regression"] = semantic("classification")
     """What the model does."""
-    output: str | int | None = semantic(None)
-    """Name or position of the output, where the model has several."""
+    output: str | int | OutputSpec | None = semantic(None)
+    """Name or position of the output, where the model has several; or ``{name, select, reduce}`` where one holds more than
+    a number for each row and output."""
     classes: list[str] | None = semantic(None, min_length=2)
     """Names of the classes in output order."""
     inputs: dict[str, InputSpec] = semantic({})
@@ -124,7 +154,7 @@ class DataSplit(SpecModel):
     """One file of rows."""
 
     path: Path = semantic()
-    """A ``.npz`` or ``.csv`` file below the spec's folder."""
+    """A ``.npz``, ``.csv`` or ``.jsonl`` file below the spec's folder."""
     target: str | None = semantic(None)
     """The array or column of labels."""
 
@@ -165,6 +195,8 @@ class Data(SpecModel):
     """The columns that make the model's input, in order (default: all but the target, in file order)."""
     preprocess: Preprocess = semantic(Preprocess())
     """What is done to raw rows before the model sees them."""
+    tokenizer: TokenizerSpec | None = semantic_if_given(None)
+    """How a column of text becomes token ids; left out where the file holds ids, or the model reads text itself."""
     features: dict[str, FeatureSpec] = semantic({})
     """What the data cannot say of itself, by feature name."""
 

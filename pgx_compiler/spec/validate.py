@@ -82,6 +82,8 @@ def problems(
     found: dict[tuple[Path_, str], Diagnostic] = {}
     for index, complaint in enumerate(complaints):
         place = _place(schema, complaint, data, at)
+        if place is None:
+            continue
         # the arms of a union complain one by one about the same value
         key = (place.path, "value" if place.kind not in ("extra_forbidden", "missing") else place.kind)
         if key not in found:
@@ -121,7 +123,8 @@ class _Place:
     value: Any
 
 
-def _place(schema: Schema[Any], complaint: Any, data: Any, at: Path_) -> _Place:
+def _place(schema: Schema[Any], complaint: Any, data: Any, at: Path_) -> _Place | None:
+    """Where a complaint is about; None where it is that a mapping is not one of the other things that may stand there."""
     owner: type[BaseModel] | None = schema.model
     owner_path, owner_name = at, schema.name
     annotation: Any = schema.model
@@ -129,6 +132,12 @@ def _place(schema: Schema[Any], complaint: Any, data: Any, at: Path_) -> _Place:
     path, value = at, data
     for part in complaint["loc"]:
         arm = _bare(annotation)
+        of_mapping = _mapping_of_union(arm) if isinstance(value, dict) else None
+        if of_mapping is not None:
+            if part != of_mapping.__name__:  # how pydantic names the arm of a union
+                return None
+            annotation = of_mapping
+            continue
         if _is_model(arm):
             if isinstance(value, dict) and (part in value or complaint["type"] == "missing"):
                 owner, owner_path = arm, path
@@ -268,6 +277,14 @@ def _bare(annotation: Any) -> Any:
         arms = [arm for arm in typing.get_args(annotation) if arm is not type(None)]
         return _bare(arms[0]) if len(arms) == 1 else annotation
     return annotation
+
+
+def _mapping_of_union(annotation: Any) -> type[BaseModel] | None:
+    """The one arm of a union that a mapping can be, where there is one."""
+    if typing.get_origin(annotation) not in (typing.Union, types.UnionType):
+        return None
+    models = [arm for arm in typing.get_args(annotation) if _is_model(arm)]
+    return models[0] if len(models) == 1 else None
 
 
 def _fields(model: type[BaseModel] | None) -> dict[str, FieldInfo]:

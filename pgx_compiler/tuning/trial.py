@@ -111,6 +111,7 @@ def explain(model: Differentiable, examination: Examination) -> tuple[dict[str, 
             examination.reference[only.method],
             None,
             only.signed,
+            only.present,
         )
         pairs = [(only, audited)]
     metrics: dict[str, float] = {}
@@ -141,7 +142,8 @@ def _attribution(
 ) -> Attribution:
     if declaration.capability not in ("Predictor", "Differentiable") or declaration.direction is None:
         raise ValueError(f"`{declaration.name}` cannot explain a trained candidate: it needs {declaration.capability}")
-    found = attribute(declaration, model, examination.rows, params, examination.seed, examination.row_ids)
+    rows = examination.rows
+    found = attribute(declaration, model, rows, params, examination.seed, examination.row_ids)
     return Attribution(
         declaration.name,
         declaration.name,
@@ -149,6 +151,7 @@ def _attribution(
         found.values,
         found.standard_error,
         declaration.signed,
+        rows.features.present(len(rows)) if rows.features.varies else None,
     )
 
 

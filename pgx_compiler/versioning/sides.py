@@ -184,7 +184,7 @@ def _files(spec: AuditSpec, revision: Revision, file: str) -> dict[str, dict[str
     """Digests of the files that a spec names, as they were then; None for a category that was not all committed."""
     named = {
         "models": [path for path in (spec.model.keras, spec.model.onnx) if path],
-        "data": [split.path for split in (spec.data.train, spec.data.test) if split],
+        "data": [split.path for split in (spec.data.train, spec.data.test) if split] + _vocabularies(spec),
         "masks": [feature.mask for feature in spec.data.features.values() if feature.mask],
     }
     found: dict[str, dict[str, str] | None] = {}
@@ -193,6 +193,13 @@ def _files(spec: AuditSpec, revision: Revision, file: str) -> dict[str, dict[str
         known = {path: value for path, value in digests.items() if value is not None}
         found[category] = known if len(known) == len(digests) else None
     return found
+
+
+def _vocabularies(spec: AuditSpec) -> list[str]:
+    """The vocabulary of a text model, wherever the spec names it."""
+    named = [spec.data.tokenizer.vocabulary] if spec.data.tokenizer else []
+    named += [one.vocabulary for one in spec.model.inputs.values() if one.vocabulary]
+    return named[:1]
 
 
 def _lock_at(revision: Revision, file: str) -> dict[str, dict[str, str]] | None:

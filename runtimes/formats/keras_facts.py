@@ -1,15 +1,20 @@
 """What a Keras file says of itself, as `ModelFacts`: tensors, final activation, sizes, and what tuning may address."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from runtimes.capabilities import View
+from runtimes.formats.keras_embedding import embedded_inputs, has_gradient
 from runtimes.formats.keras_file import KerasFile, count_weights, read_keras
+from runtimes.formats.keras_layer_facts import inside, layer_facts
+from runtimes.formats.keras_relevance_kinds import without_rule
+from runtimes.formats.keras_shapes import shapes_in
 from runtimes.formats.keras_sizes import weights_of, work_of
 from runtimes.formats.keras_tuning import tunables_of
 from runtimes.formats.signature import refusing_disorder
-from runtimes.target import LayerFacts, ModelFacts, ModelFileError, TensorFacts
+from runtimes.target import ModelFacts, ModelFileError, TensorFacts
 
 DEFAULT_BATCH_SIZE = 32
 DEFAULT_EPOCHS = 5
@@ -29,8 +34,8 @@ class Head:
 
 
 @refusing_disorder("a Keras model")
-def facts_of(path: Path) -> ModelFacts:
-    """Read a Keras file's facts without Keras. Raises `ModelFileError`."""
+def facts_of(path: Path, view: View | None = None) -> ModelFacts:
+    """Read a Keras file's facts without Keras, as it will answer under a view. Raises `ModelFileError`."""
     file = read_keras(path)
     layers = layers_of(file.config)
     if not layers:
@@ -38,8 +43,9 @@ def facts_of(path: Path) -> ModelFacts:
     _refuse_unholdable(file, layers)
     inputs = inputs_of(file)
     outputs = outputs_of(file)
-    head = head_of(file)
-    columns = (outputs[0].shape[-1] or 0) if len(outputs[0].shape) > 1 else 0
+    chosen = position_of(file, view.output if view else None)
+    head = head_of(file, chosen)
+    columns, problem, unsaid = columns_of(outputs[chosen])
     counted = weights_of(layers)
     parameters = count_weights(file) if counted is None else counted
     if parameters > 2 * file.weights_bytes:
@@ -48,8 +54,10 @@ def facts_of(path: Path) -> ModelFacts:
             "save the model again with `model.save`",
         )
     capabilities = {"Predictor"}
-    if all(tensor.dtype.startswith("float") for tensor in inputs):
-        capabilities.add("Differentiable")
+    embedded = embedded_inputs(file, layers)
+    if has_gradient(inputs, embedded):
+        capabilities |= {"Differentiable", "EmbeddingDifferentiable"} if embedded else {"Differentiable"}
+        capabilities |= {*inside(file.config), "RulePropagating"}
     if file.compile_config is not None and len(outputs) == 1:
         capabilities.add("Trainable")
     kinds = [str(layer["class_name"]) for layer in layers]
@@ -65,10 +73,13 @@ def facts_of(path: Path) -> ModelFacts:
         operators={kind: kinds.count(kind) for kind in sorted(set(kinds))},
         producer=f"keras {file.version}".strip(),
         activation=head.activation,
-        layers=tuple(LayerFacts(layer["config"]["name"], layer["class_name"], _plain(layer)) for layer in layers),
+        layers=tuple(layer_facts(file.config, layers_of, _plain)),
         tunables=_tunables(file),
         loss=_loss(file),
         work_per_row=work_of(layers),
+        problem=problem,
+        unsaid=unsaid,
+        without_rule=without_rule(file.config, frozenset(output_names(file))) or "",
     )
 
 
@@ -126,76 +137,41 @@ def output_names(file: KerasFile) -> list[str]:
 
 def outputs_of(file: KerasFile) -> tuple[TensorFacts, ...]:
     """The model's outputs; a size that the configuration does not say is None."""
-    shapes = {layer["config"].get("name"): _output_shape(file, layer) for layer in layers_of(file.config)}
-    found = tuple(TensorFacts(name, shapes.get(name, (None,)), "float32") for name in output_names(file))
+    shapes = shapes_in(file.config, layers_of)
+    found = tuple(TensorFacts(name, shapes.get(name) or (None, None), "float32") for name in output_names(file))
     if not found:
         raise ModelFileError(f"`{file.path.name}` declares no outputs", "save a Sequential or functional model")
     return found
 
 
-_KEEPS_SHAPE = frozenset(
-    {"Activation", "Softmax", "Sigmoid", "Dropout", "ReLU", "LeakyReLU", "PReLU", "ELU", "Identity"}
-    | {"BatchNormalization"}
-    | {"LayerNormalization", "Normalization", "Rescaling", "GaussianNoise", "GaussianDropout", "AlphaDropout"}
-    | {"Add", "Subtract", "Multiply", "Average", "Maximum", "Minimum", "UnitNormalization"}
-)
-"""Layers whose output is shaped as their (first) input."""
+def position_of(file: KerasFile, wanted: str | int | None) -> int:
+    """The position of an output by its name or position; the first where none is said.
+
+    Raises:
+        ModelFileError: there is none.
+    """
+    names = output_names(file)
+    if isinstance(wanted, str):
+        if wanted not in names:
+            raise ModelFileError(f"`{file.path.name}` has no output `{wanted}`", f"its outputs are {', '.join(names)}")
+        return names.index(wanted)
+    position = wanted or 0
+    if not 0 <= position < len(names):
+        raise ModelFileError(f"`{file.path.name}` has no output {position}", f"it has {len(names)}, counted from 0")
+    return position
 
 
-def _output_shape(file: KerasFile, layer: Mapping[str, Any]) -> tuple[int | None, ...]:
-    """A layer's output shape, where its own settings and its input's shape say it."""
-    settings, kind = layer["config"], layer["class_name"]
-    if layers_of(layer):
-        inner = layers_of(layer)
-        return _output_shape(file, inner[-1]) if kind == "Sequential" else (None, None)
-    shape = _input_shape(layer)
-    if kind == "Dense" and shape:
-        return (None, *shape[1:-1], int(settings["units"]))
-    if kind == "Dense":
-        return (None, int(settings["units"]))
-    if kind in _KEEPS_SHAPE and shape:
-        return (None, *shape[1:])
-    if kind in _KEEPS_SHAPE:
-        previous = _previous(file, layer)
-        return _output_shape(file, previous) if previous else (None, None)
-    if kind.startswith("Global") and shape:
-        return (None, shape[-1])
-    return (None, None)
-
-
-def _input_shape(layer: Mapping[str, Any]) -> list[int | None] | None:
-    shape = (layer.get("build_config") or {}).get("input_shape")
-    if isinstance(shape, list) and all(size is None or isinstance(size, int) for size in shape):
-        return shape
-    for node in layer.get("inbound_nodes") or []:
-        for tensor in _keras_tensors(node):
-            found = tensor.get("shape")
-            return found if isinstance(found, list) else None
-    return None
-
-
-def _keras_tensors(value: Any) -> Iterator[Mapping[str, Any]]:
-    if isinstance(value, dict):
-        if value.get("class_name") == "__keras_tensor__":
-            yield value["config"]
-            return
-        value = list(value.values())
-    if isinstance(value, list):
-        for item in value:
-            yield from _keras_tensors(item)
-
-
-def _previous(file: KerasFile, layer: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The layer that feeds this one, where there is exactly one."""
-    layers = layers_of(file.config)
-    if file.config.get("class_name") == "Sequential":
-        place = next((i for i, item in enumerate(layers) if item is layer), 0)
-        return layers[place - 1] if place else None
-    sources = {str(tensor["keras_history"][0]) for tensor in _keras_tensors(layer.get("inbound_nodes"))}
-    if len(sources) != 1:
-        return None
-    name = sources.pop()
-    return next((item for item in layers if item["config"].get("name") == name), None)
+def columns_of(tensor: TensorFacts) -> tuple[int, tuple[str, str] | None, bool]:
+    """Numbers a row of an output; why it cannot be explained, where so; whether that is only because it is not said."""
+    sizes = [size for size in tensor.shape[1:] if size != 1]
+    if sum(size is None or size > 1 for size in sizes) > 1:
+        told = " × ".join("any" if size is None else str(size) for size in tensor.shape[1:])
+        help_ = "end the Keras model where one number is left for each row and output, and save it again"
+        return 0, (f"the output `{tensor.name}` gives {told} numbers a row", help_), False
+    if None in sizes:
+        said = f"the file does not say how many numbers its output `{tensor.name}` has a row"
+        return 0, (said, "name `model.classes`"), True
+    return sizes[0] if sizes else 1, None, False
 
 
 def head_of(file: KerasFile, output: int = 0) -> Head:

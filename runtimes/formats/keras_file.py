@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from runtimes.formats.keras_legacy import modern
 from runtimes.formats.keras_names import KERAS_CLASSES, KERAS_MODULES, MARKERS, OPERATIONS
 from runtimes.formats.signature import describe_content, refuse_content, require_model_file
 from runtimes.target import ModelFileError
@@ -32,6 +33,8 @@ class KerasFile:
     weights_bytes: int
     version: str
     """Of the Keras that wrote it."""
+    is_hdf5: bool = False
+    """Whether it is an ``.h5`` file, not an archive; its configuration is in the words of Keras 3 all the same."""
 
     @property
     def compile_config(self) -> dict[str, Any] | None:
@@ -150,7 +153,7 @@ def _read_hdf5(path: Path) -> KerasFile:
     if training is not None:
         compiled = _parse(path, training if isinstance(training, bytes) else str(training).encode(), "training_config")
         config["compile_config"] = _modern_compile_config(compiled)
-    return KerasFile(path, config, stored, str(version))
+    return KerasFile(path, modern(config), stored, str(version), is_hdf5=True)
 
 
 def _modern_compile_config(training: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,8 @@ KERAS_MODULES = frozenset(
         "keras.optimizers.schedules",
         "keras.losses",
         "keras.metrics",
+        "keras.dtype_policies",
+        "keras.quantizers",
         "keras.src.models.functional",
         "keras.src.models.sequential",
     }
@@ -39,6 +41,10 @@ SpatialDropout3D SpectralNormalization StackedRNNCells Subtract ThresholdedReLU 
 UpSampling1D UpSampling2D UpSampling3D ZeroPadding1D ZeroPadding2D ZeroPadding3D
 """
 _MODELS = "Functional Model Sequential DTypePolicy Policy FloatDTypePolicy"
+_QUANTISED = """
+QuantizedDTypePolicy QuantizedFloat8DTypePolicy Int4DTypePolicy DTypePolicyMap
+Int8QuantizationConfig Int4QuantizationConfig Float8QuantizationConfig AbsMaxQuantizer
+"""
 _INITIALIZERS = """
 Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity IdentityInitializer LecunNormal LecunUniform Ones
 Orthogonal OrthogonalInitializer RandomNormal RandomUniform STFT TruncatedNormal VarianceScaling Zeros
@@ -60,12 +66,13 @@ TrueNegatives TruePositives
 """
 
 KERAS_CLASSES = frozenset(
-    f"{_LAYERS} {_MODELS} {_INITIALIZERS} {_REGULARIZERS} {_OPTIMIZERS} {_LOSSES} {_METRICS}".split()
+    f"{_LAYERS} {_MODELS} {_QUANTISED} {_INITIALIZERS} {_REGULARIZERS} {_OPTIMIZERS} {_LOSSES} {_METRICS}".split()
 )
 
 _NUMPY = """
-Absolute Add Amax Amin Clip Concatenate Cos Divide ExpandDims Exp Expm1 Log Log1p Matmul Max Maximum Mean Min Minimum
+Absolute Add All Any Amax Amin Clip Concatenate Cos Divide ExpandDims Exp Expm1 Log Log1p Matmul Max Maximum Mean Min Minimum
 Multiply Negative Power Reshape Sin Sqrt Square Squeeze Stack Subtract Sum Tanh Transpose TrueDivide GetItem
+Equal NotEqual Greater GreaterEqual Less LessEqual LogicalAnd LogicalNot LogicalOr Where
 """
 _NN = "Elu Gelu HardSigmoid LeakyRelu LogSoftmax Relu Relu6 Selu Sigmoid Silu Softmax Softplus Softsign"
 
@@ -73,5 +80,6 @@ OPERATIONS = {
     "keras.src.ops.numpy": frozenset(_NUMPY.split()),
     "keras.src.ops.nn": frozenset(_NN.split()),
     "keras.src.ops.math": frozenset({"Erf", "Logsumexp", "Rsqrt"}),
+    "keras.src.ops.core": frozenset({"Cast"}),
 }
 """Arithmetic between layers of a functional model: module to its allowed operations."""

@@ -99,8 +99,11 @@ def rebuild(name: str, config: Mapping[str, Any], weights: Sequence[NDArray[Any]
 
 def _refused(name: str, error: Exception) -> ModelFileError:
     lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
+    # Around what a layer says Keras writes which layer it was, with all of its settings.
+    causes = [line.partition("Exception encountered:")[2].strip() for line in lines if "Exception encountered:" in line]
+    reason = next((cause for cause in reversed(causes) if cause), lines[0])
     return ModelFileError(
-        f"Keras cannot build the model of `{name}`: {lines[0][:300]}", "check the layers' sizes, or save it again"
+        f"Keras cannot build the model of `{name}`: {reason[:300]}", "check the layers' sizes, or save it again"
     )
 
 
@@ -122,15 +125,22 @@ _BUILT = ("build_config", "build_input_shape")
 
 def open_for_prediction(file: KerasFile) -> Any:
     """The model of a file with a row axis of any size."""
+    if file.is_hdf5:
+        return _from_hdf5(file)
     model = load(file.path)
     if all(tensor.shape[0] is None for tensor in model.inputs):
         return model
-    modern = file.config.get("module") is not None
-    if not modern:
-        raise ModelFileError(
-            f"`{file.path.name}` has a fixed number of rows", "save it as `.keras` with keras.Input(shape) first"
-        )
     return rebuild(file.path.name, file.config, model.get_weights())
+
+
+def _from_hdf5(file: KerasFile) -> Any:
+    """The model of an ``.h5`` file, from its configuration in the words of Keras 3, and its weights layer by layer."""
+    model = rebuild(file.path.name, file.config)
+    try:
+        model.load_weights(file.path)
+    except Exception as error:  # as for `load`
+        raise _refused(file.path.name, error) from error
+    return model
 
 
 def without_activation(model: Any, output: int) -> Any:

@@ -1,13 +1,19 @@
 """What an ONNX file says of itself, as `ModelFacts`."""
 
+import contextlib
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from runtimes.adaptation import ALL, OUTPUTS, Adaptation
+from runtimes.capabilities import View
+from runtimes.formats.onnx_differentiable import lacks_gradient
+from runtimes.formats.onnx_external import external_files
 from runtimes.formats.onnx_file import (
     Tail,
-    attributes,
     inputs_of,
     operator_counts,
     read_model,
@@ -15,6 +21,10 @@ from runtimes.formats.onnx_file import (
     tensor_facts,
     weights_count,
 )
+from runtimes.formats.onnx_inputs import adapted_inputs
+from runtimes.formats.onnx_linear import Affine, read_linear
+from runtimes.formats.onnx_metadata import class_names, feature_names
+from runtimes.formats.onnx_outputs import OutputFacts, Shape, output_facts
 from runtimes.formats.onnx_trees import Ensemble, read_ensemble
 from runtimes.formats.signature import refusing_disorder
 from runtimes.target import LayerFacts, ModelFacts
@@ -24,36 +34,84 @@ _SMALL_TENSOR = 64
 
 
 @refusing_disorder("an ONNX model")
-def facts_of(path: Path) -> ModelFacts:
-    """Read a file's facts without running it. Raises `ModelFileError`."""
-    model = read_model(path)
-    tail = tail_of(path, model)
+def facts_of(path: Path, view: View | None = None) -> ModelFacts:
+    """Read a file's facts without running it, as it will answer under a view. Raises `ModelFileError`."""
+    view = view or View("value")
+    asked = view.adaptation
+    own = read_model(path, asked.beside)
+    model = adapted_inputs(path, own, asked.inputs)
+    tail = tail_of(path, model, view.output)
     inputs = inputs_of(path, model)
     outputs = tuple(tensor_facts(value) for value in model.graph.output)
-    ensemble = read_ensemble(model, tail) if tail.activation == "trees" else None
-    shapes = _inferred_shapes(model)
-    columns = ensemble.outputs if ensemble else _mapped(model, tail)
-    columns = columns or _columns(shapes.get(tail.scores) or _shape_of(outputs, tail.output))
-    single = tail.activation == "sigmoid" and columns == 1
+    ensemble = ensemble_of(model, tail)
+    shapes = inferred_shapes(model)
+    found = output_facts(model, tail, inputs, shapes, asked)
+    if ensemble is not None and not asked.shapes_output:
+        found = OutputFacts(ensemble.outputs)
+    tail = seen_through(tail, asked, shapes)
+    single = tail.activation == "sigmoid" and found.columns == 1
     layers = tuple(
         LayerFacts(node.name or f"{node.op_type}_{position}", node.op_type)
         for position, node in enumerate(model.graph.node)
     )
+    plain = None if asked.shapes_output else ensemble
+    lacks = "trees have no slope" if ensemble is not None else lacks_gradient(model, tail.scores, inputs)
+    capabilities = _capabilities(plain, None if asked.shapes_output else read_linear(model, tail))
     return ModelFacts(
         format="onnx",
         structure=_structure(model, ensemble),
         inputs=inputs,
         outputs=outputs,
-        capabilities=frozenset({"Predictor", "TreeEnsemble"} if additive_scores(ensemble) else {"Predictor"}),
-        scores=scores_of(tail, ensemble),
-        n_outputs=2 if single else columns,
+        capabilities=capabilities if lacks else capabilities | {"Differentiable"},
+        scores=scores_of(tail, plain),
+        n_outputs=2 if single else found.columns,
         parameters=weights_count(model) + (ensemble.leaves + ensemble.nodes if ensemble else 0),
         operators=dict(sorted(operator_counts(model).items())),
         producer=" ".join(part for part in (model.producer_name, model.producer_version) if part),
         activation=_activation(tail, ensemble),
         layers=layers,
         work_per_row=_tree_work(ensemble) if ensemble else _work(model, shapes),
+        classes=() if asked.shapes_output else class_names(model, tail, 2 if single else found.columns),
+        feature_names=feature_names(model),
+        beside=external_files(path, own),
+        problem=found.problem,
+        unsaid=found.unsaid,
+        lacks={"Differentiable": lacks} if lacks else {},
     )
+
+
+def _capabilities(ensemble: Ensemble | None, affine: Affine | None) -> frozenset[str]:
+    own = {"TreeEnsemble"} if additive_scores(ensemble) else {"LinearModel"} if affine is not None else set()
+    return frozenset({"Predictor", *own})
+
+
+def ensemble_of(model: Any, tail: Tail) -> Ensemble | None:
+    """The trees that make the scores; None where there are none, or of a kind that is only asked, never looked into."""
+    ensemble = read_ensemble(model, tail) if tail.activation == "trees" else None
+    return None if ensemble is None or ensemble.post == "OTHER" else ensemble
+
+
+def seen_through(tail: Tail, asked: Adaptation, shapes: Mapping[str, Shape]) -> Tail:
+    """The end of the graph, as it still is after an output was selected from and reduced.
+
+    A sigmoid is one of each number, so that what lies below it can be selected (and its maximum taken) just as well; a
+    softmax only where the classes stay together; sums and means of what is linear are linear.
+    """
+    activation = tail.activation
+    trees = activation == "trees" and (asked.shapes_output or tail.node.op_type == "TreeEnsemble")
+    if trees or (activation == "sigmoid" and asked.reduce in ("mean", "sum")):
+        activation = ""
+    elif activation == "softmax":
+        rank = len(shapes.get(tail.scores, (None, None)))
+        axis = tail.axis % rank
+        places = [position for position in range(rank) if position != asked.batch_axis]
+        entries = [*asked.select, *[ALL] * (rank - 1 - len(asked.select))]
+        entry = entries[places.index(axis)] if axis in places and len(entries) == rank - 1 else 0
+        whole = entry == OUTPUTS or (entry == ALL and not asked.reduce)
+        reduced = asked.reduce and ALL in entries
+        # an old softmax over axis 1 flattens what comes after it
+        activation = "softmax" if whole and not reduced and axis == rank - 1 else ""
+    return tail if activation == tail.activation else replace(tail, activation=activation, logits=tail.scores)
 
 
 def scores_of(tail: Tail, ensemble: Ensemble | None) -> frozenset[str]:
@@ -62,10 +120,8 @@ def scores_of(tail: Tail, ensemble: Ensemble | None) -> frozenset[str]:
         return ensemble.scores
     if tail.activation == "softmax":
         return frozenset({"logit", "probability", "log_odds"})
-    if tail.activation == "sigmoid":
+    if tail.activation in ("sigmoid", "linear"):
         return frozenset({"logit", "probability", "log_odds", "value"})
-    if tail.activation == "linear":
-        return frozenset({"logit", "value"})
     return frozenset({"probability", "log_odds", "value"})
 
 
@@ -90,44 +146,24 @@ def _structure(model: Any, ensemble: Ensemble | None) -> str:
     return "linear" if products == 1 and set(kinds) <= plain else "network"
 
 
-def _mapped(model: Any, tail: Tail) -> int:
-    """How many classes the ZipMap above the scores names; 0 where there is none."""
-    for node in model.graph.node:
-        if node.op_type == "ZipMap" and node.input[0] == tail.scores:
-            named = attributes(node)
-            return len(named.get("classlabels_int64s") or named.get("classlabels_strings") or ())
-    return 0
-
-
-def _shape_of(outputs: tuple[Any, ...], name: str) -> tuple[int | None, ...]:
-    return next((output.shape for output in outputs if output.name == name), (None,))
-
-
-def _columns(shape: tuple[int | None, ...]) -> int:
-    """Columns of a score tensor; 0 where the file does not say."""
-    if len(shape) < 2:
-        return len(shape)
-    sizes = [size or 0 for size in shape[1:]]
-    return int(np.prod(sizes))
-
-
-def _inferred_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
+def inferred_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
     """Tensor name to shape, as far as ONNX's own inference goes; large weights are left out of the copy."""
     import onnx
 
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    for tensor in copy.graph.initializer:
-        if int(np.prod(tensor.dims)) > _SMALL_TENSOR:
-            for name in ("raw_data", "float_data", "double_data", "int32_data", "int64_data"):
-                tensor.ClearField(name)
-    try:
+    copy = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import, functions=model.functions)
+    for part in ("node", "input", "output", "value_info"):
+        getattr(copy.graph, part).extend(getattr(model.graph, part))
+    copy.graph.name = model.graph.name
+    for tensor in model.graph.initializer:
+        small = int(np.prod(tensor.dims)) <= _SMALL_TENSOR
+        about = onnx.TensorProto(name=tensor.name, data_type=tensor.data_type, dims=tensor.dims)
+        copy.graph.initializer.append(tensor if small else about)
+    # where inference fails, what the file itself declares is still known
+    with contextlib.suppress(onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         copy = onnx.shape_inference.infer_shapes(copy)
-    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
-        # Shapes serve the price alone: a model without them has the price "unknown", which the facts say as 0.
-        return {}
     values = [*copy.graph.value_info, *copy.graph.output, *copy.graph.input]
-    found = {value.name: tensor_facts(value).shape for value in values if value.type.HasField("tensor_type")}
+    typed = [value for value in values if value.type.tensor_type.HasField("shape")]
+    found = {value.name: tensor_facts(value).shape for value in typed}
     return found | {tensor.name: tuple(tensor.dims) for tensor in copy.graph.initializer}
 
 

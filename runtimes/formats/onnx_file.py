@@ -1,16 +1,16 @@
 """ONNX files read statically: refusals, tensors, and where a view's score stands in the graph."""
 
 import importlib
-import os
-import stat
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from runtimes.formats.onnx_external import embed, external_files
+from runtimes.formats.onnx_graphs import graphs_of
 from runtimes.formats.signature import refuse_content, require_model_file
 from runtimes.target import ModelFileError, TensorFacts
 
@@ -27,8 +27,13 @@ FLOATS = frozenset({"float16", "float32", "float64"})
 _EXPECTED = "an ONNX model"
 
 
-def read_model(path: Path) -> Any:
-    """Parse a model without its external data, and refuse what must not be opened.
+def read_model(path: Path, beside: Mapping[str, Path] | None = None) -> Any:
+    """Parse a model, and refuse what must not be opened.
+
+    Args:
+        path: the file.
+        beside: where its external data is now, by the location that the file says: it is read into the model. Without
+            it the data must stand below the model's folder, and stays there.
 
     Returns:
         the ``onnx.ModelProto``.
@@ -51,22 +56,12 @@ def read_model(path: Path) -> Any:
     if not model.HasField("graph") or not model.graph.output or not model.opset_import:
         raise ModelFileError(f"`{path.name}` holds no complete ONNX graph", "export or download the model again")
     _refuse_foreign_operators(path, model)
-    _refuse_external_data(path, model)
+    if beside:
+        embed(path, model, beside)
+    else:
+        external_files(path, model)
     _refuse_dangling(path, model)
     return model
-
-
-def graphs_of(model: Any) -> Iterator[Any]:
-    """The main graph and every graph nested in its nodes or functions."""
-    pending = [model.graph, *model.functions]
-    while pending:
-        graph = pending.pop()
-        yield graph
-        for node in graph.node:
-            for attribute in node.attribute:
-                if attribute.HasField("g"):
-                    pending.append(attribute.g)
-                pending.extend(attribute.graphs)
 
 
 def _refuse_foreign_operators(path: Path, model: Any) -> None:
@@ -80,43 +75,6 @@ def _refuse_foreign_operators(path: Path, model: Any) -> None:
                 )
 
 
-def _tensors(model: Any) -> Iterator[Any]:
-    for graph in graphs_of(model):
-        yield from getattr(graph, "initializer", ())
-        for sparse in getattr(graph, "sparse_initializer", ()):
-            yield sparse.values
-            yield sparse.indices
-        for node in graph.node:
-            for attribute in node.attribute:
-                if attribute.HasField("t"):
-                    yield attribute.t
-                yield from attribute.tensors
-
-
-def _refuse_external_data(path: Path, model: Any) -> None:
-    folder = path.parent.resolve()
-    for tensor in _tensors(model):
-        if tensor.data_location != tensor.EXTERNAL:
-            continue
-        location = next((entry.value for entry in tensor.external_data if entry.key == "location"), "")
-        target = path.parent / location
-        advice = "keep the data file beside the model, or save the model with its weights inside"
-        if not location or os.path.isabs(location) or ".." in Path(location).parts:
-            raise ModelFileError(f"`{path.name}` reads external data outside its folder: `{location}`", advice)
-        try:
-            facts = target.lstat()
-        except OSError:
-            raise ModelFileError(
-                f"`{path.name}` needs the external data `{location}`, which is missing", advice
-            ) from None
-        # A hard link passes every check of its path, and may still be a file from elsewhere.
-        plain = stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1
-        if not plain or not target.resolve().is_relative_to(folder):
-            raise ModelFileError(
-                f"`{path.name}` reads external data through a link or special file: `{location}`", advice
-            )
-
-
 def _refuse_dangling(path: Path, model: Any) -> None:
     known = {value.name for value in model.graph.input} | {tensor.name for tensor in model.graph.initializer}
     known |= {tensor.values.name for tensor in model.graph.sparse_initializer}
@@ -127,11 +85,6 @@ def _refuse_dangling(path: Path, model: Any) -> None:
             raise ModelFileError(
                 f"`{path.name}`: nothing makes the output `{value.name}`", "export or download the model again"
             )
-
-
-def has_external_data(model: Any) -> bool:
-    """True where some weights stand in files beside the model."""
-    return any(tensor.data_location == tensor.EXTERNAL for tensor in _tensors(model))
 
 
 def tensor_facts(value: Any) -> TensorFacts:
@@ -182,7 +135,13 @@ def attributes(node: Any) -> dict[str, Any]:
 
 
 _TRANSPARENT = frozenset({"Identity", "Cast", "Dropout"})
-_AFFINE = frozenset({"MatMul", "Gemm", "Add", "Sub", "Mul", "Conv", "LinearRegressor"})
+_ROUNDING = frozenset({"QuantizeLinear", "DequantizeLinear"})
+"""What quantised models write around every tensor: a pair of them only rounds."""
+_AFFINE = frozenset({"MatMul", "Gemm", "Add", "Sub", "Mul", "Conv", "LinearRegressor", "SVMRegressor", "LogSoftmax"})
+"""What ends in scores without bounds. Of a LogSoftmax too: they differ from the logits by a constant a row."""
+_LABELLED = frozenset({"TreeEnsembleClassifier", "LinearClassifier", "SVMClassifier"})
+"""Operators whose first output is the label and whose second is the scores."""
+_TREES = frozenset({"TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble"})
 
 
 @dataclass(frozen=True)
@@ -199,6 +158,10 @@ class Tail:
     """The tensor below the final softmax or sigmoid; else `scores`."""
     node: Any = None
     """The node that makes the scores, where there is one."""
+    rounded: bool = False
+    """Whether the scores are quantised: probabilities then sum to 1 only within their steps."""
+    axis: int = -1
+    """Of a softmax: the axis that sums to 1."""
 
 
 def tail_of(path: Path, model: Any, output: str | int | None = None) -> Tail:
@@ -213,25 +176,57 @@ def tail_of(path: Path, model: Any, output: str | int | None = None) -> Tail:
     while (node := makers.get(scores)) is not None and node.op_type in ("Identity", "ZipMap"):
         # Class positions follow the columns below a ZipMap, so the map itself is never needed.
         scores = node.input[0]
-    if tensor_facts(chosen).dtype == "map" and scores == chosen.name:
-        raise ModelFileError(
-            f"`{path.name}`: the output `{chosen.name}` is a map without a ZipMap", "export it as a tensor"
-        )
-    maker = node
-    name = scores
-    while maker is not None and maker.op_type in _TRANSPARENT:
+    maker, name, rounded = node, scores, False
+    while maker is not None and (maker.op_type in _TRANSPARENT | _ROUNDING or _multiplies_by_one(maker, model)):
+        rounded = rounded or maker.op_type in _ROUNDING
         name = maker.input[0]
         maker = makers.get(name)
+    if rounded and tensor_facts(chosen).dtype in _STEPS:
+        scores = _before_rounding(makers, scores)
     if maker is None:
-        return Tail(chosen.name, scores, "", scores)
+        return Tail(chosen.name, scores, "", scores, None, rounded)
     kind = maker.op_type
-    is_label = kind == "TreeEnsembleClassifier" and name != maker.output[1]
-    if kind in ("TreeEnsembleClassifier", "TreeEnsembleRegressor", "TreeEnsemble") and not is_label:
-        return Tail(chosen.name, scores, "trees", scores, maker)
-    if kind == "Sigmoid" or (kind == "Softmax" and attributes(maker).get("axis", -1) in (-1, 1)):
-        return Tail(chosen.name, scores, kind.lower(), maker.input[0], maker)
-    activation = "linear" if kind in _AFFINE else ""
-    return Tail(chosen.name, scores, activation, scores, maker)
+    is_label = kind in _LABELLED and name != maker.output[1]
+    if kind in _TREES and not is_label:
+        return Tail(chosen.name, scores, "trees", scores, maker, rounded)
+    if kind == "Sigmoid":
+        return Tail(chosen.name, scores, "sigmoid", maker.input[0], maker, rounded)
+    if kind == "Softmax":
+        axis = attributes(maker).get("axis", -1)
+        return Tail(chosen.name, scores, "softmax", maker.input[0], maker, rounded, axis)
+    linear = kind in _AFFINE or (kind in _LABELLED and not is_label and not _is_linked(maker))
+    return Tail(chosen.name, scores, "linear" if linear else "", scores, maker, rounded)
+
+
+def _multiplies_by_one(node: Any, model: Any) -> bool:
+    """Whether a node changes nothing: converters of LightGBM end so, to give the probabilities their name."""
+    import onnx
+
+    if node.op_type != "Mul":
+        return False
+    one: Any = next((tensor for tensor in model.graph.initializer if tensor.name == node.input[1]), None)
+    if one is None or one.data_location == one.EXTERNAL or int(np.prod(one.dims)) != 1:
+        return False
+    return bool(onnx.numpy_helper.to_array(one).reshape(-1)[0] == 1)
+
+
+def _is_linked(node: Any) -> bool:
+    """Whether a linear or support-vector classifier answers with probabilities."""
+    held = attributes(node)
+    return held.get("post_transform", "NONE") != "NONE" or bool(held.get("prob_a"))
+
+
+_STEPS = frozenset({"int8", "uint8", "int16", "uint16"})
+"""Dtypes of quantised scores."""
+
+
+def _before_rounding(makers: Mapping[str, Any], name: str) -> str:
+    """The numbers that a final QuantizeLinear makes whole: without its scale whole numbers say nothing."""
+    while (node := makers.get(name)) is not None and node.op_type in (*_TRANSPARENT, "QuantizeLinear"):
+        name = node.input[0]
+        if node.op_type == "QuantizeLinear":
+            break
+    return name
 
 
 def _choose_output(path: Path, model: Any, output: str | int | None) -> Any:
@@ -245,10 +240,11 @@ def _choose_output(path: Path, model: Any, output: str | int | None) -> Any:
         if not 0 <= output < len(outputs):
             raise ModelFileError(f"`{path.name}` has no output {output}", f"it has {len(outputs)}, counted from 0")
         return outputs[output]
-    holding = [value for value in outputs if tensor_facts(value).dtype in FLOATS | {"map"}]
-    if not holding:
-        raise ModelFileError(f"`{path.name}` gives labels only, no scores", "export the model with its probabilities")
-    return holding[0]
+    for wanted in (FLOATS | {"map"}, _STEPS):
+        holding = [value for value in outputs if tensor_facts(value).dtype in wanted]
+        if holding:
+            return holding[0]
+    raise ModelFileError(f"`{path.name}` gives labels only, no scores", "export the model with its probabilities")
 
 
 def operator_counts(model: Any) -> Counter[str]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from runtimes.capabilities import Floats, Integers, Tree
 from runtimes.formats.onnx_file import FLOATS, Tail, attributes, tensor_facts
+from runtimes.formats.onnx_tree_tests import MODES, Test, built, trees_of_version_5
 
 _SUM_TOLERANCE = 1e-3
 
@@ -23,7 +24,7 @@ class Ensemble:
     """One tree node of a graph: raw score = base + sum of leaves, before the post transform."""
 
     kind: str
-    """``classifier`` or ``regressor``."""
+    """``classifier``, ``regressor``, or ``either``: the operator of ai.onnx.ml 5, which does not say."""
     post: str
     """``NONE``, ``LOGISTIC``, ``SOFTMAX``, ``SOFTMAX_ZERO`` or ``PROBIT``."""
     columns: int
@@ -41,7 +42,7 @@ class Ensemble:
     @property
     def holds_probabilities(self) -> bool:
         """True where the raw scores are already probabilities: averages of the leaves' class shares."""
-        if self.kind != "classifier" or self.post != "NONE" or not self.trees:
+        if self.kind == "regressor" or self.post != "NONE" or not self.trees:
             return False
         low, high = self.base.copy(), self.base.copy()
         total = np.array([self.base.sum(), self.base.sum()])
@@ -61,6 +62,8 @@ class Ensemble:
         """The scores that the file can give."""
         if self.kind == "regressor":
             return frozenset({"value"})
+        if self.kind == "either":
+            return frozenset({"value", "probability", "log_odds"})
         if self.post == "NONE" and self.trees and not self.holds_probabilities:
             return frozenset({"logit"})
         if self.post in ("LOGISTIC", "SOFTMAX") and (self.trees or self.columns > 2):
@@ -74,6 +77,8 @@ class Ensemble:
             return frozenset()
         if self.kind == "regressor":
             return frozenset({"value"}) if self.post == "NONE" else frozenset()
+        if self.kind == "either":
+            return frozenset({"value", "probability"} if self.columns > 1 and self.holds_probabilities else {"value"})
         if self.post == "NONE":
             return frozenset({"probability"}) if self.holds_probabilities else frozenset({"logit"})
         return {"LOGISTIC": frozenset({"logit", "log_odds"}), "SOFTMAX": frozenset({"logit"})}.get(
@@ -82,7 +87,7 @@ class Ensemble:
 
     def view(self, score: str) -> tuple[tuple[Tree, ...], Floats]:
         """The trees and base of one additive score, with a view's columns."""
-        if self.columns != 1 or self.kind == "regressor":
+        if self.columns != 1 or self.kind != "classifier":
             return self.trees, self.base
         trees = tuple(
             Tree(
@@ -105,7 +110,7 @@ def read_ensemble(model: Any, tail: Tail) -> Ensemble:
     classifier = tail.node.op_type == "TreeEnsembleClassifier"
     kind = "classifier" if classifier else "regressor"
     if tail.node.op_type == "TreeEnsemble":
-        return Ensemble("regressor", "OTHER", 1, 1, (), np.zeros(1), "", 0, 0)
+        return _of_version_5(model, tail.node, values)
     post = values.get("post_transform", "NONE")
     prefix = "class" if classifier else "target"
     ids = np.asarray(values.get(f"{prefix}_ids", ()), np.int64)
@@ -135,6 +140,24 @@ def read_ensemble(model: Any, tail: Tail) -> Ensemble:
     )
 
 
+_POSTS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
+_AGGREGATES = ("AVERAGE", "SUM", "MIN", "MAX")
+"""By their numbers in ai.onnx.ml 5."""
+
+
+def _of_version_5(model: Any, node: Any, values: dict[str, Any]) -> Ensemble:
+    """One operator for classes and numbers, which does not say which it is: only the number itself is read as trees."""
+    trees = trees_of_version_5(values)
+    aggregate = _AGGREGATES[values.get("aggregate_function", 1)]
+    if aggregate not in ("SUM", "AVERAGE") or _POSTS[values.get("post_transform", 0)] != "NONE" or not trees:
+        return Ensemble("regressor", "OTHER", 1, 1, (), np.zeros(1), "", 0, 0)
+    if aggregate == "AVERAGE":
+        trees = tuple(_scaled(tree, 1.0 / len(trees)) for tree in trees)
+    targets = int(values.get("n_targets", 1))
+    leaves, nodes = len(values["leaf_targetids"]), len(values["nodes_featureids"])
+    return Ensemble("either", "NONE", targets, targets, trees, np.zeros(targets), _input_of(model, node), leaves, nodes)
+
+
 def _base_is_added(classifier: bool, single: bool, outputs: int, ids: Integers, base: Floats) -> bool:
     """True where ONNX Runtime adds the base values as the specification says."""
     if not classifier:
@@ -161,7 +184,7 @@ def _trees(values: dict[str, Any], prefix: str, columns: int, ids: Integers) -> 
     node_ids = np.asarray(values.get("nodes_nodeids", ()), np.int64)
     modes = np.asarray(values.get("nodes_modes", ()), np.str_)
     weights = _numbers(values, f"{prefix}_weights")
-    if not set(modes.tolist()) <= {"BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "LEAF"}:
+    if not set(modes.tolist()) <= {*MODES[:6], "LEAF"}:
         return ()
     if len(ids) and (ids.min() < 0 or ids.max() >= columns):
         return ()
@@ -172,8 +195,11 @@ def _trees(values: dict[str, Any], prefix: str, columns: int, ids: Integers) -> 
     thresholds = _numbers(values, "nodes_values")
     true, false = (np.asarray(values.get(f"nodes_{side}nodeids", ()), np.int64) for side in ("true", "false"))
     # `x >= t` is `not x <= (the float below t)`, and `x < t` is `x <= (the float below t)`.
-    below = np.nextafter(thresholds.astype(np.float64 if "nodes_values_as_tensor" in values else np.float32), -np.inf)
+    held = thresholds.astype(np.float64 if "nodes_values_as_tensor" in values else np.float32)
+    below = np.nextafter(held, held.dtype.type(-np.inf))
+    equalities = np.isin(modes, MODES[4:6])
     thresholds = np.where((modes == "BRANCH_LT") | (modes == "BRANCH_GTE"), below, thresholds).astype(np.float64)
+    thresholds[equalities] = held[equalities]
     nodes = (tree_ids, node_ids, modes, features, thresholds, true, false, missing)
     if (
         len({len(part) for part in nodes}) > 1
@@ -184,11 +210,11 @@ def _trees(values: dict[str, Any], prefix: str, columns: int, ids: Integers) -> 
     found: list[Tree] = []
     for tree_id, own in places.items():
         mine = weight_places.get(tree_id, np.zeros(0, np.int64))
-        tree = _tree(
-            (node_ids[own], modes[own], features[own], thresholds[own], true[own], false[own], missing[own]),
-            (weight_nodes[mine], ids[mine], weights[mine]),
-            columns,
-        )
+        parts = (node_ids[own], modes[own], features[own], thresholds[own], true[own], false[own], missing[own])
+        of_leaves = (weight_nodes[mine], ids[mine], weights[mine])
+        tree = _tree(parts, of_leaves, columns)
+        if tree is not None and equalities[own].any():
+            tree = _with_equalities(parts, below[own], of_leaves, columns)
         if tree is None:
             return ()
         found.append(tree)
@@ -240,6 +266,24 @@ def _tree(nodes: Sequence[Any], weights: Sequence[Any], columns: int) -> Tree | 
         missing_left=(np.where(flipped, ~missing, missing) & ~leaf)[order],
         values=values,
     )
+
+
+def _with_equalities(nodes: Sequence[Any], below: Floats, weights: Sequence[Any], columns: int) -> Tree | None:
+    """A tree, known to be one, in which some tests are equalities."""
+    node_ids, modes, features, thresholds, true, false, missing = (part.tolist() for part in nodes)
+    tests: dict[int, Test] = {}
+    leaves = {node: np.zeros(columns) for node, mode in zip(node_ids, modes, strict=True) if mode == "LEAF"}
+    for i, node in enumerate(node_ids):
+        if modes[i] != "LEAF":
+            # thresholds of `<` and `>=` have been moved already
+            mode = {"BRANCH_LT": "BRANCH_LEQ", "BRANCH_GTE": "BRANCH_GT"}.get(modes[i], modes[i])
+            parts = ((thresholds[i],), (float(below[i]),), true[i], false[i], missing[i])
+            tests[node] = Test(mode, features[i], *parts)
+    for node, column, weight in zip(*weights, strict=True):
+        if int(node) in leaves:
+            leaves[int(node)][column] += weight
+    roots = set(node_ids) - {child for test in tests.values() for child in (test.true, test.false)}
+    return built(roots.pop(), tests, leaves)
 
 
 def _order(root: int, children: list[list[int]]) -> list[int]:

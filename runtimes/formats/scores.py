@@ -1,10 +1,13 @@
 """From a model's raw columns to the columns of a view: two columns for a binary classifier, log-odds, checks."""
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from runtimes.adaptation import ALL, Adaptation
 from runtimes.capabilities import Floats
 from runtimes.target import ModelFileError
 
@@ -12,26 +15,89 @@ _TINY = float(np.finfo(np.float32).tiny)
 """The smallest normal float32, about 1.2e-38: a probability of exactly 0 counts as this, so that log-odds stay
 finite (at most 87.3 in size) while every representable probability keeps its own."""
 
-_SUM_TOLERANCE = 1e-3
+SUM_TOLERANCE = 1e-3
 """Float16 models and averages of many trees miss 1 by up to a few 1e-4; a forgotten softmax misses by far more."""
 
 
-def as_columns(raw: NDArray[Any], rows: int) -> Floats:
-    """A raw output as ``(rows, columns)`` float64.
+def as_columns(raw: Any, rows: int, asked: Adaptation | None = None) -> Floats:
+    """A raw output as ``(rows, columns)`` float64: selected from and reduced as asked; maps by the order of their keys.
 
     Raises:
         ModelFileError: the output has no row axis, or more than one axis beside it.
     """
+    asked = asked or Adaptation()
+    if isinstance(raw, list):
+        raw, asked = _of_list(raw, asked)
+    if asked.batch_axis < raw.ndim:
+        raw = np.moveaxis(raw, asked.batch_axis, 0)
     shape = raw.shape
     if rows and (not shape or shape[0] != rows):
         raise ModelFileError(
-            f"the output has shape {shape} for {rows} rows: axis 0 is not the rows", "choose another `model.output`"
+            f"the output has shape {shape} for {rows} rows: axis {asked.batch_axis} is not the rows",
+            "choose another `model.output`",
         )
+    if asked.select or asked.reduce:
+        raw = _selected(raw, asked)
+        shape = raw.shape
     if sum(size != 1 for size in shape[1:]) > 1:
         raise ModelFileError(
-            f"the output has shape {shape}: more than one axis beside the rows", "select and reduce it in the model"
+            f"the output has shape {shape}: more than one axis beside the rows",
+            "say what becomes of each: `model.output: {select: [...], reduce: max}`",
         )
     return np.asarray(raw, np.float64).reshape(rows, -1) if rows else np.zeros((0, int(np.prod(shape[1:]))))
+
+
+def _of_list(raw: list[Any], asked: Adaptation) -> tuple[NDArray[Any], Adaptation]:
+    """A list of maps (one a row, class to score), or of tensors, of which the first entry of `select` takes one."""
+    if raw and isinstance(raw[0], dict):
+        return np.array([list(row.values()) for row in raw], np.float64), asked
+    first = asked.select[0] if asked.select else None
+    if not isinstance(first, int) or not -len(raw) <= first < len(raw):
+        raise ModelFileError(f"the output is a list of {len(raw)} tensors", "say which: `model.output: {select: [0]}`")
+    return np.asarray(raw[first]), replace(asked, select=asked.select[1:])
+
+
+def _selected(raw: NDArray[Any], asked: Adaptation) -> NDArray[Any]:
+    """Index first, then reduce what is left; the axis that `select` keeps as outputs stays."""
+    entries = [*asked.select, *[ALL] * (raw.ndim - 1 - len(asked.select))]
+    if len(entries) != raw.ndim - 1:
+        raise ModelFileError(
+            f"the output has shape {raw.shape}, and `select` says something of {len(asked.select)} axes beside the rows",
+            "say one thing for each axis",
+        )
+    index: list[Any] = [slice(None)]
+    reduced: list[int] = []
+    axis = 1
+    for entry, size in zip(entries, raw.shape[1:], strict=True):
+        positions = [entry] if isinstance(entry, int) else list(entry) if isinstance(entry, tuple) else []
+        if any(not -size <= position < size for position in positions):
+            reason = f"`select` asks for {positions} of an axis of {size}; the output has shape {raw.shape}"
+            raise ModelFileError(reason, f"positions are 0 to {size - 1}")
+        index.append(entry if isinstance(entry, int) else slice(None))
+        if not isinstance(entry, int):
+            if entry == ALL and asked.reduce:
+                reduced.append(axis)
+            axis += 1
+    taken = np.asarray(raw[tuple(index)], np.float64)
+    axis = 1
+    for entry in entries:  # several positions of an axis, one axis after the other
+        if isinstance(entry, tuple):
+            taken = taken.take(entry, axis=axis)
+        axis += not isinstance(entry, int)
+    if not reduced:
+        return taken
+    if not taken.size:
+        reason = f"the output has shape {raw.shape}: there is nothing to reduce"
+        raise ModelFileError(reason, "choose another output, or rows for which the model answers")
+    found: NDArray[Any] = _REDUCTIONS[asked.reduce](taken, tuple(reduced))
+    return found
+
+
+_REDUCTIONS: Mapping[str, Callable[[NDArray[Any], tuple[int, ...]], NDArray[Any]]] = {
+    "max": lambda held, axes: np.asarray(held.max(axis=axes)),
+    "mean": lambda held, axes: np.asarray(held.mean(axis=axes)),
+    "sum": lambda held, axes: np.asarray(held.sum(axis=axes)),
+}
 
 
 def two_columns(values: Floats, score: str) -> Floats:
@@ -42,8 +108,25 @@ def two_columns(values: Floats, score: str) -> Floats:
     return np.concatenate([first, values], axis=1)
 
 
-def check_probabilities(values: Floats, sum_to_one: bool) -> None:
+def softmax(logits: Floats) -> Floats:
+    """Logits of exclusive classes as probabilities, ``(rows, columns)``."""
+    scaled = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(scaled / scaled.sum(axis=1, keepdims=True))
+
+
+def sigmoid(logits: Floats) -> Floats:
+    """Logits as probabilities, each column by itself, without overflow."""
+    small = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1.0, small) / (1.0 + small)
+
+
+def check_probabilities(values: Floats, sum_to_one: bool, tolerance: float = SUM_TOLERANCE) -> None:
     """Check that an output is what the spec calls it.
+
+    Args:
+        values: ``(rows, columns)``.
+        sum_to_one: whether the columns are exclusive classes.
+        tolerance: how far a row's sum may be from 1.
 
     Raises:
         ModelFileError: a value outside [0, 1], not finite, or a row that does not sum to 1 where it should.
@@ -56,7 +139,7 @@ def check_probabilities(values: Floats, sum_to_one: bool) -> None:
     if sum_to_one and values.shape[1] > 1:
         off = np.abs(values.sum(axis=1) - 1.0)
         row = int(np.argmax(off)) if len(off) else 0
-        if len(off) and off[row] > _SUM_TOLERANCE:
+        if len(off) and off[row] > tolerance:
             raise ModelFileError(f"the output is not a distribution: row {row} sums to {values[row].sum():.6g}", advice)
 
 

@@ -5,7 +5,7 @@ import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Concatenate, ParamSpec, TypeVar
 
 from runtimes.target import ModelFileError
 
@@ -25,11 +25,14 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
 
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 _DISORDER = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError, ValueError)
 
 
-def refusing_disorder(expected: str) -> Callable[[Callable[[Path], T]], Callable[[Path], T]]:
+def refusing_disorder(
+    expected: str,
+) -> Callable[[Callable[Concatenate[Path, P], T]], Callable[Concatenate[Path, P], T]]:
     """Make a reader of a model file refuse one whose parts do not fit together, whatever part it stumbles over.
 
     A file names its own keys, types, sizes and positions. A reader that walks them has checked those that it knows to go
@@ -39,11 +42,11 @@ def refusing_disorder(expected: str) -> Callable[[Callable[[Path], T]], Callable
         expected: what the file should hold, for the message: ``an ONNX model``.
     """
 
-    def of_reader(read: Callable[[Path], T]) -> Callable[[Path], T]:
+    def of_reader(read: Callable[Concatenate[Path, P], T]) -> Callable[Concatenate[Path, P], T]:
         @functools.wraps(read)
-        def guarded(path: Path) -> T:
+        def guarded(path: Path, /, *rest: P.args, **named: P.kwargs) -> T:
             try:
-                return read(path)
+                return read(path, *rest, **named)
             except _DISORDER as error:
                 found = f"{type(error).__name__}: {str(error)[:200]}".replace("\n", " ")
                 raise ModelFileError(

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.capabilities import Floats, Inputs, Integers, Spent, View
+from runtimes.capabilities import Floats, Inputs, Integers, Rules, Spent, View
 from runtimes.datasets import DataFileError
 from runtimes.datasets.npz import read_arrays
+from runtimes.formats import dense_relevance
 from runtimes.formats.batches import conform, n_rows
 from runtimes.formats.scores import check_probabilities, log_odds_of_softmax, two_columns
 from runtimes.target import LayerFacts, ModelFacts, ModelFileError, Target, TensorFacts
@@ -26,7 +27,7 @@ TARGET = Target(
     name="reference",
     formats=("reference",),
     suffixes=(".refnet.npz",),
-    capabilities=frozenset({"Predictor", "Differentiable"}),
+    capabilities=frozenset({"Predictor", "Differentiable", "RulePropagating"}),
     distributions=("numpy",),
     price=10.0,
 )
@@ -226,6 +227,54 @@ class ReferenceModel:
             slope = np.einsum("ro,io->ri", slope, self.network.weights[place])
         self.spent.backward += rows
         return {self.network.input_name: slope.reshape(arrays[self.network.input_name].shape)}
+
+    def relevance(
+        self, inputs: Inputs, target: Integers, rules: Rules, low: Inputs | None = None, high: Inputs | None = None
+    ) -> Inputs:
+        """Trace each row's score back to its inputs; see `runtimes.capabilities.RulePropagating`."""
+        x, start = self._flat(inputs), self._slope_of_output(np.asarray(target), n_rows(inputs))
+        name = self.network.input_name
+        score = self.predict({name: inputs[name]})[np.arange(len(x)), target]
+        self.spent.forward -= len(x)
+        self.spent.backward += len(x)
+        box = None if low is None or high is None else (self._flat(low), self._flat(high))
+        found = dense_relevance.relevance(self._layers(), x, np.abs(start) * score[:, None], rules, box)
+        return {name: found.reshape(inputs[name].shape)}
+
+    def rescaled_contributions(self, inputs: Inputs, references: Inputs, target: Integers) -> Inputs:
+        """Share each row's difference to its reference; see `runtimes.capabilities.RulePropagating`."""
+        x, start = self._flat(inputs), self._slope_of_output(np.asarray(target), n_rows(inputs))
+        self.spent.forward += len(x)
+        self.spent.backward += len(x)
+        found = dense_relevance.rescaled(self._layers(), x, self._flat(references), start)
+        return {self.network.input_name: found.reshape(inputs[self.network.input_name].shape)}
+
+    def _flat(self, inputs: Inputs) -> Floats:
+        x = conform(inputs, self.network.inputs)[self.network.input_name]
+        return np.asarray(x.reshape(len(x), len(self.network.weights[0])), np.float64)
+
+    def _slope_of_output(self, target: Integers, rows: int) -> Floats:
+        """D score / d what the last layer gives, ``(rows, columns)``: the score must be one of its numbers."""
+        if self.network.activations[-1] == "softmax" and self.view.score != "logit":
+            raise ValueError("relevance starts from a logit or a value; a probability of several classes is no sum")
+        chosen = np.zeros((rows, self.network.weights[-1].shape[1]))
+        if self._doubles:
+            chosen[:, 0] = np.where(target == 1, 1.0, -1.0)
+        else:
+            chosen[np.arange(rows), target] = 1.0
+        return chosen
+
+    def _layers(self) -> list[dense_relevance.Layer]:
+        """The layers; the last one without its activation where the score is the value below it."""
+        words = list(self.network.activations)
+        if self.view.score in ("logit", "log_odds"):
+            words[-1] = "linear"
+        return [
+            dense_relevance.Layer(f"layer_{place}", weight, bias, *_ACTIVATIONS[word])
+            for place, (weight, bias, word) in enumerate(
+                zip(self.network.weights, self.network.biases, words, strict=True)
+            )
+        ]
 
     def _seed(self, logits: Floats, target: Integers) -> Floats:
         """Start the chain: d score[target] / d logits, ``(rows, columns)``."""

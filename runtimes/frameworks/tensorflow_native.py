@@ -9,8 +9,11 @@ import numpy as np
 
 from runtimes.capabilities import Floats, Inputs, Integers, Spent, Trainable, View
 from runtimes.formats.batches import Arrays, conform, n_rows, probe, rows_that_fit, slices
-from runtimes.formats.keras_facts import Head, facts_of, head_of, inputs_of, output_names, scores_of
+from runtimes.formats.keras_embedding import IDS, above, embedded_inputs, has_gradient, looked_up_as
+from runtimes.formats.keras_facts import Head, facts_of, head_of, inputs_of, layers_of, position_of, scores_of
 from runtimes.formats.keras_file import KerasFile, read_keras
+from runtimes.formats.keras_layers import LooksInside
+from runtimes.formats.keras_relevance import Propagates
 from runtimes.formats.keras_runtime import open_for_prediction, tensorflow, without_activation
 from runtimes.formats.keras_training import KerasTrainable
 from runtimes.formats.scores import (
@@ -26,7 +29,11 @@ TARGET = Target(
     name="tensorflow_native",
     formats=("keras",),
     suffixes=(".keras", ".h5"),
-    capabilities=frozenset({"Predictor", "Differentiable", "Trainable"}),
+    capabilities=frozenset(
+        {"Predictor", "Differentiable", "EmbeddingDifferentiable", "LayerDifferentiable", "Rectified"}
+        | {"AttentionReadable"}
+        | {"RulePropagating", "Trainable"}
+    ),
     distributions=("tensorflow", "keras", "h5py", "numpy"),
     price=2.0,
 )
@@ -34,9 +41,9 @@ TARGET = Target(
 _MOST_ROWS = 1024
 
 
-def inspect(path: Path) -> ModelFacts:
-    """Read static facts of a Keras file. Raises `ModelFileError`."""
-    return facts_of(path)
+def inspect(path: Path, view: View | None = None) -> ModelFacts:
+    """Read static facts of a Keras file, as it will answer under a view. Raises `ModelFileError`."""
+    return facts_of(path, view)
 
 
 def open_model(path: Path, view: View) -> "KerasPredictor":
@@ -76,7 +83,7 @@ def handle_of(file: KerasFile, build: Callable[[], Any], view: View) -> "KerasPr
     Raises:
         ModelFileError: no such output, or it cannot give this score.
     """
-    output = _position(file, view)
+    output = position_of(file, view.output)
     head = head_of(file, output)
     possible = scores_of(head)
     if view.score not in possible:
@@ -89,24 +96,13 @@ def handle_of(file: KerasFile, build: Callable[[], Any], view: View) -> "KerasPr
     if below:
         model = without_activation(model, output)
     inputs = inputs_of(file)
-    kind: type[KerasPredictor] = KerasPredictor
-    if all(tensor.dtype.startswith("float") for tensor in inputs):
-        kind = KerasDifferentiable
-    return kind(model, inputs, output, view, replace(head, activation="linear" if below else head.activation), head)
-
-
-def _position(file: KerasFile, view: View) -> int:
-    names = output_names(file)
-    if isinstance(view.output, str):
-        if view.output not in names:
-            raise ModelFileError(
-                f"`{file.path.name}` has no output `{view.output}`", f"its outputs are {', '.join(names)}"
-            )
-        return names.index(view.output)
-    position = view.output or 0
-    if not 0 <= position < len(names):
-        raise ModelFileError(f"`{file.path.name}` has no output {position}", f"it has {len(names)}, counted from 0")
-    return position
+    arguments = (output, view, replace(head, activation="linear" if below else head.activation), head)
+    embedded = embedded_inputs(file, layers_of(file.config))
+    if not has_gradient(inputs, embedded):
+        return KerasPredictor(model, inputs, *arguments)
+    if embedded:
+        return KerasEmbedding(KerasAbove(model, inputs, embedded, *arguments), model, inputs, *arguments)
+    return KerasDifferentiable(model, inputs, *arguments)
 
 
 class KerasPredictor:
@@ -176,7 +172,7 @@ class KerasPredictor:
         return log_odds_of_probabilities(probabilities, exclusive or raw.shape[1] == 1)
 
 
-class KerasDifferentiable(KerasPredictor):
+class KerasDifferentiable(KerasPredictor, LooksInside, Propagates):
     """A model in one view with gradients; see `runtimes.capabilities.Differentiable`."""
 
     def __init__(self, *arguments: Any) -> None:
@@ -187,10 +183,12 @@ class KerasDifferentiable(KerasPredictor):
         tf = tensorflow()
 
         def gradient(target: Any, *arrays: Any) -> Any:
+            varied = [array for array in arrays if array.dtype.is_floating]
             with tf.GradientTape() as tape:
-                tape.watch(arrays)
+                tape.watch(varied)
                 chosen = self._chosen(self._raw(list(arrays)), target)
-            return tape.gradient(chosen, list(arrays), unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            slopes = iter(tape.gradient(chosen, varied, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+            return [next(slopes) if array.dtype.is_floating else tf.zeros_like(array) for array in arrays]
 
         signature = [tf.TensorSpec((None,), "int32"), *self._specs()]
         return tf.function(gradient, input_signature=signature, autograph=False)
@@ -251,3 +249,73 @@ class KerasDifferentiable(KerasPredictor):
         shape = self._model.outputs[self._output].shape
         width = int(np.prod([size or 1 for size in shape[1:]]))
         return 2 if width == 1 and self._view.score != "value" and self._view.task == "classification" else width
+
+
+class KerasAbove(KerasDifferentiable):
+    """A model above its embedding layers: reads what they give, and the ids, of which masks are made."""
+
+    def __init__(
+        self, model: Any, inputs: tuple[TensorFacts, ...], embedded: Mapping[str, tuple[str, ...]], *arguments: Any
+    ) -> None:
+        self._below = [tensor.name for tensor in inputs]
+        self.embedded = embedded
+        super().__init__(model, above(inputs, embedded, model), *arguments)
+
+    def _raw(self, arrays: Any) -> Any:
+        given = dict(zip([tensor.name for tensor in self._inputs], arrays, strict=True))
+        with looked_up_as(self._model, self.embedded, given):
+            return super()._raw([given[f"{name}{IDS}" if name in self.embedded else name] for name in self._below])
+
+
+class KerasEmbedding(KerasPredictor, LooksInside):
+    """A model that looks up ids, in one view; see `runtimes.capabilities.EmbeddingDifferentiable`."""
+
+    def __init__(self, above: KerasAbove, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.above = above
+        self.above.spent = self.spent
+
+    def _chosen(self, raw: Any, target: Any) -> Any:
+        return self.above._chosen(raw, target)
+
+    def _width(self) -> int:
+        return self.above._width()
+
+    def embed(self, inputs: Inputs) -> Inputs:
+        """Look up the ids of each row; see `runtimes.capabilities.EmbeddingDifferentiable`.
+
+        Raises:
+            ValueError: the rows are not what the model reads, or an id is none of the table's.
+        """
+        found: dict[str, Any] = {}
+        for name, array in conform(inputs, self._inputs).items():
+            if name not in self.above.embedded:
+                found[name] = array
+                continue
+            ids = array.astype(np.int64)
+            tables = [self._model.get_layer(layer) for layer in self.above.embedded[name]]
+            for table in tables:
+                if ids.size and not 0 <= ids.min() <= ids.max() < table.input_dim:
+                    raise ValueError(f"`{name}` holds ids beyond the {table.input_dim} that the model knows")
+            found[name] = np.concatenate([np.asarray(table.embeddings)[ids] for table in tables], axis=-1)
+            found[f"{name}{IDS}"] = array
+        return found
+
+    def gradient(self, inputs: Inputs, target: Integers) -> Mapping[str, Floats]:
+        """Compute d score[row, target[row]] / d what each id stands for, summed over its axes: shaped as the inputs.
+
+        Raises:
+            ValueError: the rows are not what the model reads, or a target is no column of the view.
+        """
+        return self._summed(self.above.gradient(self.embed(inputs), target), inputs)
+
+    def rectified_gradient(self, inputs: Inputs, target: Integers, rule: str) -> Mapping[str, Floats]:
+        """As `gradient`, with another rule backwards through each ReLU; see `runtimes.capabilities.Rectified`.
+
+        Raises:
+            ValueError: the rows are not what the model reads, a target is no column, or there is no such rule.
+        """
+        return self._summed(self.above.rectified_gradient(self.embed(inputs), target, rule), inputs)
+
+    def _summed(self, slopes: Mapping[str, Floats], inputs: Inputs) -> dict[str, Floats]:
+        return {name: slopes[name].sum(axis=-1) if name in self.above.embedded else slopes[name] for name in inputs}

@@ -10,6 +10,7 @@ from pgx_compiler.modalities.features import FIXED, FeatureMap, References, Rows
 from pgx_compiler.modalities.image import patches
 from runtimes.capabilities import Floats, Inputs, Integers, Spent, Tree
 from runtimes.target import ModelFacts, TensorFacts
+from tests.methods.tables import table_benches
 
 
 class Handle:
@@ -62,6 +63,20 @@ class Linear(Smooth):
 
     def slopes(self, flat: Floats, target: Integers) -> Floats:
         return self.weights.T[target]
+
+
+class LinearTable(Linear):
+    """The same of one input, which says its coefficients."""
+
+    input_name = "x"
+
+    @property
+    def coefficients(self) -> Floats:
+        return self.weights
+
+    @property
+    def intercept(self) -> Floats:
+        return np.zeros(self.weights.shape[1]) + self.bias
 
 
 class Additive(Smooth):
@@ -257,5 +272,25 @@ def forest_bench() -> Bench:
     return Bench("forest", "tabular", whole, rows, said, ignored=(7,), symmetric=((0, 1),), parts=parts)
 
 
+def linear_bench() -> Bench:
+    """The rows of the forest without missing values, under weights for two outputs; a and b alike, h not read."""
+    rng = np.random.default_rng(7)
+    drawn = tree_rows(rng)
+    references = References({"x": np.nan_to_num(drawn.references.inputs["x"])})
+    rows = Rows({"x": np.nan_to_num(drawn.inputs["x"])}, drawn.target, references, drawn.features)
+    first, second = rng.normal(size=(2, 10, 2))
+    for weights in (first, second):
+        weights[1], weights[8] = weights[0], 0.0
+    parts = ((2.0, LinearTable(first, 0.5)), (-1.0, LinearTable(second)))
+    said = facts(rows, "linear", {"Predictor", "Differentiable", "LinearModel"}, 2)
+    more = {"ignored": (7,), "symmetric": ((0, 1),), "parts": parts, "additive": True}
+    return Bench("linear table", "tabular", LinearTable(2.0 * first - second, 1.0), rows, said, **more)
+
+
 def benches() -> list[Bench]:
-    return [*smooth_benches(), forest_bench()]
+    from tests.methods.equal import equal_benches  # both are made of what stands above
+    from tests.methods.layered import layered_benches
+    from tests.methods.propagating import relevance_benches
+
+    smooth = [*smooth_benches(), *equal_benches(), forest_bench(), linear_bench()]
+    return [*smooth, *table_benches(), *layered_benches(), *relevance_benches()]

@@ -64,7 +64,9 @@ def test_a_linear_end_gives_values(archive: Archive) -> None:
     assert facts_of(archive(sequential(input_layer(), dense("out", 1)))).scores == {"value", "logit"}
 
 
-def test_integer_inputs_offer_no_gradient(archive: Archive) -> None:
+def test_whole_numbers_offer_a_gradient_where_they_are_looked_up(archive: Archive) -> None:
+    plain = facts_of(archive(sequential(input_layer(dtype="int32"), dense("out", 2, "softmax", 4))))
+    assert "Differentiable" not in plain.capabilities
     embedding = {
         "module": "keras.layers",
         "class_name": "Embedding",
@@ -73,7 +75,7 @@ def test_integer_inputs_offer_no_gradient(archive: Archive) -> None:
         "build_config": {"input_shape": [None, 4]},
     }
     facts = facts_of(archive(sequential(input_layer(dtype="int32"), embedding, dense("out", 2, "softmax", 2))))
-    assert "Differentiable" not in facts.capabilities
+    assert {"Differentiable", "EmbeddingDifferentiable"} <= facts.capabilities
     assert facts.parameters == 9 * 2 + 3 * 2
 
 

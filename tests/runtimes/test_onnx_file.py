@@ -38,7 +38,7 @@ def test_facts_of_a_product_are_counted_by_hand(tmp_path: Path) -> None:
     onnx.save(product(np.ones((3, 2))), path)
     facts = facts_of(path)
     assert (facts.structure, facts.n_outputs, facts.parameters, facts.work_per_row) == ("linear", 2, 6, 6)
-    assert facts.scores == {"logit", "value"}
+    assert facts.scores == {"logit", "value", "probability", "log_odds"}
     assert facts.inputs[0].shape == (None, 3)
 
 

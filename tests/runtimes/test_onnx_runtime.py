@@ -148,7 +148,7 @@ def stump(tmp_path: Path, mode: str, missing: int = 0, **more: Any) -> Path:
 EDGE = np.array([[0.5], [np.nextafter(np.float32(0.5), np.float32(0))], [0.6], [0.4], [np.nan]], np.float32)
 
 
-@pytest.mark.parametrize("mode", ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT"])
+@pytest.mark.parametrize("mode", ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"])
 @pytest.mark.parametrize("missing", [0, 1])
 def test_every_test_and_missing_value_goes_where_onnx_runtime_sends_it(tmp_path: Path, mode: str, missing: int) -> None:
     handle = onnx_runtime.open_model(stump(tmp_path, mode, missing), View("value", "regression"))
@@ -160,7 +160,7 @@ def test_every_test_and_missing_value_goes_where_onnx_runtime_sends_it(tmp_path:
 
 @pytest.mark.parametrize(
     "more",
-    [{"aggregate_function": "MAX"}, {"nodes_modes": ["BRANCH_EQ", "LEAF", "LEAF"]}, {"post_transform": "LOGISTIC"}],
+    [{"aggregate_function": "MAX"}, {"aggregate_function": "MIN"}, {"post_transform": "LOGISTIC"}],
 )
 def test_ensembles_that_do_not_add_up_offer_no_trees(tmp_path: Path, more: dict[str, Any]) -> None:
     path = stump(tmp_path, "BRANCH_LEQ", **more)

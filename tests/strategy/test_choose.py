@@ -57,7 +57,7 @@ def test_each_question_brings_its_own_methods():
     }  # fmt: skip
     assert taken(replace(TABLE, questions=("is_it_robust",))) == {"adversarial_robustness"}
     assert taken(replace(TABLE, questions=("which_inputs_matter",))) == {"shapley_values", "integrated_gradients"}
-    assert taken(replace(TABLE, questions=("what_would_change_it",))) == {"occlusion"}
+    assert taken(replace(TABLE, questions=("what_would_change_it",))) == {"occlusion", "counterfactuals"}
     assert taken(replace(TABLE, questions=("can_the_explanation_be_trusted",))) == {
         "correlation", "shapley_values", "integrated_gradients", "rank_correlation", "top_k_overlap", "deletion",
     }  # fmt: skip
@@ -143,7 +143,7 @@ def test_a_step_whose_name_is_taken_gets_another():
 
 
 def test_the_author_may_exclude_restrict_and_set_parameters():
-    perturbation = Auto(7, without=frozenset({"occlusion"}), params={"shapley_values": {"samples": 64}})
+    perturbation = Auto(7, without=frozenset({"occlusion", "counterfactuals"}), params={"shapley_values": {"samples": 64}})
     gradient = Auto(8, only=frozenset({"saliency"}))
     situation = replace(TABLE, auto={"perturbation": perturbation, "gradient": gradient})
     assert of(situation, "occlusion").reason == "`without` of line 7 excludes it"
@@ -187,6 +187,7 @@ def test_a_larger_budget_buys_more_samples():
 def test_where_not_all_fits_the_cheapest_of_a_priority_comes_first():
     asked = replace(TABLE, questions=("which_inputs_matter", "what_would_change_it"))
     # 600 predictions; integrated gradients 4 x 2 x 16 + 6 = 134; occlusion 4 x (10 x 2 + 1) + 6 = 90
+    asked = replace(asked, modality="image")  # counterfactuals are of tables
     assert taken(replace(asked, budget=600 + 133)) == {"occlusion"}
     assert taken(replace(asked, budget=600 + 90 + 134)) == {"occlusion", "integrated_gradients"}
     assert taken(replace(asked, budget=600 + 89)) == set()

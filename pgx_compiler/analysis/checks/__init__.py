@@ -6,6 +6,7 @@ from pgx_compiler.analysis.checks.accepted import check_accepted
 from pgx_compiler.analysis.checks.capabilities import check_capabilities
 from pgx_compiler.analysis.checks.data import check_data
 from pgx_compiler.analysis.checks.expectations import check_expectations
+from pgx_compiler.analysis.checks.feature_values import check_feature_values
 from pgx_compiler.analysis.checks.features import check_features
 from pgx_compiler.analysis.checks.files import check_files
 from pgx_compiler.analysis.checks.fill import check_fill
@@ -17,8 +18,10 @@ from pgx_compiler.analysis.checks.names import check_names
 from pgx_compiler.analysis.checks.parameters import check_parameters
 from pgx_compiler.analysis.checks.rows import check_rows
 from pgx_compiler.analysis.checks.score import check_score
+from pgx_compiler.analysis.checks.series import check_series
 from pgx_compiler.analysis.checks.sizes import check_sizes
 from pgx_compiler.analysis.checks.strategy import check_strategy
+from pgx_compiler.analysis.checks.text import check_text, check_text_fill
 from pgx_compiler.analysis.checks.tuning import check_tuning
 from pgx_compiler.analysis.context import Context
 
@@ -27,10 +30,14 @@ CHECKS: tuple[Callable[[Context], None], ...] = (
     check_files,
     check_model,
     check_data,
+    check_text,
+    check_series,
     check_labels,
     check_features,
+    check_feature_values,
     check_score,
     check_fill,
+    check_text_fill,
     check_rows,
     check_grounds,
     check_strategy,

@@ -44,6 +44,9 @@ NOTHING_TO_JUDGE = Code(
 _IN_WORDS = {
     "Predictor": "predictions",
     "Differentiable": "gradients",
+    "LayerDifferentiable": "layers that can be looked into",
+    "Rectified": "gradients through rectifiers (ReLU)",
+    "AttentionReadable": "layers of attention",
     "TreeEnsemble": "the trees of an ensemble",
     "Trainable": "a model that can be trained again",
 }
@@ -124,7 +127,8 @@ def runs_on(context: Context, declaration: Declaration, step: str = "") -> Forma
         files = [runs_on(context, one, step) for one in computing(declaration.name) if not refusal(context, one, step)]
         return next((file for file in files if file), None)
     able = [format_ for format_, file in context.models.items() if declaration.capability in file.facts.capabilities]
-    return min(able, key=lambda format_: framework_for(format_).TARGET.price, default=None)
+    needed = declaration.capability or "Predictor"
+    return min(able, key=lambda format_: framework_for(format_, needed).TARGET.price, default=None)
 
 
 def refusal(context: Context, declaration: Declaration, step: str = "") -> str | None:
@@ -141,7 +145,9 @@ def refusal(context: Context, declaration: Declaration, step: str = "") -> str |
         has = listed(
             f"{format_} ({model.facts.structure.replace('_', ' ')})" for format_, model in context.models.items()
         )
-        return f"it needs {_IN_WORDS.get(declaration.capability, declaration.capability)}, and the model is {has}"
+        said = [one.facts.lacks.get(declaration.capability, "") for one in context.models.values()]
+        why = "".join(f": {reason}" for reason in said if reason)
+        return f"it needs {_IN_WORDS.get(declaration.capability, declaration.capability)}, and the model is {has}{why}"
     if context.spec.data.modality not in declaration.modalities:
         return f"it does not work on {context.spec.data.modality} data"
     shape = context.shape(step)

@@ -1,6 +1,6 @@
 """Do the data files hold what the model reads, and the labels that the spec names?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -9,7 +9,6 @@ from pgx_compiler.analysis.context import Context
 from pgx_compiler.analysis.resolved import DataFile
 from pgx_compiler.diagnostics.diagnostic import Code
 from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
-from pgx_compiler.modalities import modalities
 from pgx_compiler.spec.source import Path_
 from runtimes.datasets import ColumnFacts, DatasetFacts
 from runtimes.target import TensorFacts
@@ -33,11 +32,6 @@ WRONG_KIND = Code(
     "The file's kind, or a column's, does not suit the modality or the model: text where the model reads numbers,"
     " a table where it reads images.",
 )
-MODALITY_NOT_THERE = Code(
-    4022,
-    "modality-not-there",
-    "The language knows this modality, but this version of the program has no file for it yet.",
-)
 BAD_PREPROCESS = Code(
     4023,
     "bad-preprocess",
@@ -52,16 +46,12 @@ _BESIDE = ("id", "time", "group")
 def check_data(context: Context) -> None:
     """Settle which arrays or columns make each input of the model."""
     data = context.spec.data
-    if data.modality not in modalities():
-        message = f"the modality `{data.modality}` is not there yet"
-        context.error(MODALITY_NOT_THERE, message, ("data", "modality"), f"one of: {quoted(modalities())}")
-        return
     for split, declared in (("train", data.train), ("test", data.test)):
         if split in context.data and declared is not None and declared.target is not None:
             _check_target(context, split, declared.target)
     _check_scale(context)
-    if not context.inputs or context.train is None:
-        return
+    if not context.inputs or context.train is None or data.modality in ("text", "series"):
+        return  # what binds those is `check_text` and `check_series`
     bind = _bind_images if data.modality == "image" else _bind_table
     for split, file in context.data.items():
         bound = bind(context, split, file)
@@ -118,25 +108,38 @@ def _bind_images(context: Context, split: str, file: DataFile) -> dict[str, tupl
         context.error(WRONG_KIND, message, ("data", "modality"), "choose another modality")
         return None
     tensor = context.inputs[0]
-    column = _array_for(context, tensor, file, at, single=True)
+    column = array_for(context, tensor, file, at, single=True)
     if column is None:
         return None
-    if not fits(tensor.shape[1:], column.shape):
+    shape, moved = _channels_last(tensor, column)
+    if not fits(tensor.shape[1:], shape):
         message = (
             f"the array `{column.name}` holds {in_words(column.shape)} a row,"
             f" the model reads {in_words(tensor.shape[1:])}"
         )
         context.error(SHAPE_MISMATCH, message, at, "give images of the model's own size and channels")
         return None
-    if len(column.shape) not in (2, 3) or (len(column.shape) == 3 and column.shape[2] > 4 >= column.shape[0]):
-        message = f"the images are {in_words(column.shape)}, not height × width (× channels)"
-        context.error(WRONG_KIND, message, at, "store them with channels last")
+    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] > 4 >= shape[0]):
+        message = f"the images are {in_words(shape)}, not height × width (× channels)"
+        help_ = f"if the model reads channels first, say so: `model.inputs: {{{tensor.name}: {{layout: NCHW}}}}`"
+        context.error(WRONG_KIND, message, at, help_)
         return None
+    if moved:
+        context.moved.setdefault(split, {})[tensor.name] = moved
     _check_pixels(context, split, column, tensor)
     if split == "train":
-        context.inputs = (TensorFacts(tensor.name, (None, *column.shape), tensor.dtype),)
+        context.inputs = (TensorFacts(tensor.name, (None, *shape), tensor.dtype),)
         context.columns = ()
     return {tensor.name: (column.name,)}
+
+
+def _channels_last(tensor: TensorFacts, column: ColumnFacts) -> tuple[tuple[int, ...], list[int]]:
+    """The shape of a row as the audit holds it, and the order of the array's axes where the file has channels first."""
+    shape = column.shape
+    turned = (*shape[1:], *shape[:1])
+    if len(shape) == 3 and shape[0] <= 4 < min(shape[1:]) and fits(tensor.shape[1:], turned):
+        return turned, [0, 2, 3, 1]
+    return shape, []
 
 
 def _check_pixels(context: Context, split: str, column: ColumnFacts, tensor: TensorFacts) -> None:
@@ -151,7 +154,7 @@ def _check_pixels(context: Context, split: str, column: ColumnFacts, tensor: Ten
         context.warn(BAD_PREPROCESS, message, ("data", split, "path"), help_)
 
 
-def _array_for(context: Context, tensor: TensorFacts, file: DataFile, at: Path_, *, single: bool) -> ColumnFacts | None:
+def array_for(context: Context, tensor: TensorFacts, file: DataFile, at: Path_, *, single: bool) -> ColumnFacts | None:
     """The array that feeds an input: named as the input, or ``x``/``X`` where the model has one input."""
     arrays = {column.name: column for column in file.facts.columns}
     for name in (tensor.name, "x", "X") if single else (tensor.name,):
@@ -200,7 +203,7 @@ def _bind_table(context: Context, split: str, file: DataFile) -> dict[str, tuple
     if split == "train":
         context.columns = tuple(columns)
         context.inputs = (TensorFacts(inputs[0].name, (None, len(columns)), inputs[0].dtype),)
-        context.beside = _beside(context, facts, columns)
+        context.beside = beside(context, facts, columns)
     return {inputs[0].name: sources}
 
 
@@ -255,7 +258,7 @@ def _check_asked(context: Context, file: DataFile, names: list[str]) -> bool:
 
 def _bind_matrix(context: Context, split: str, file: DataFile) -> tuple[list[str], tuple[str, ...]] | None:
     at: Path_ = ("data", split, "path")
-    column = _array_for(context, context.inputs[0], file, at, single=True)
+    column = array_for(context, context.inputs[0], file, at, single=True)
     if column is None:
         return None
     if len(column.shape) != 1:
@@ -263,7 +266,9 @@ def _bind_matrix(context: Context, split: str, file: DataFile) -> tuple[list[str
         context.error(SHAPE_MISMATCH, message, at, "store it as rows × columns")
         return None
     width = column.shape[0]
-    names = list(context.spec.data.columns or file.facts.feature_names or [f"column_{i}" for i in range(width)])
+    held = [one.facts.feature_names for one in context.models.values() if len(one.facts.feature_names) == width]
+    unnamed = held[0] if held else [f"column_{i}" for i in range(width)]
+    names = list(context.spec.data.columns or file.facts.feature_names or unnamed)
     if len(names) != width:
         message = f"{len(names)} column names for the {width} columns of the array `{column.name}`"
         where: Path_ = ("data", "columns") if context.spec.data.columns else at
@@ -273,32 +278,67 @@ def _bind_matrix(context: Context, split: str, file: DataFile) -> tuple[list[str
 
 
 def _bind_inputs(context: Context, split: str, file: DataFile) -> dict[str, tuple[str, ...]] | None:
-    """A model with one input for each column."""
+    """A model with several inputs: each a column of its own, or an array (or numbered columns) as wide as it."""
     arrays = {column.name: column for column in file.facts.columns}
-    missing = [tensor.name for tensor in context.inputs if tensor.name not in arrays]
-    at: Path_ = ("data", split, "path")
-    if missing:
-        message = f"`{file.relative}` has no column for the model's input `{missing[0]}`"
-        if len(missing) > 1:
-            message += f" and {len(missing) - 1} more"
-        context.error(UNKNOWN_COLUMN, message, at, f"it has: {quoted(arrays, 20)}", _meant(missing[0], list(arrays)))
-        return None
-    wide = [tensor.name for tensor in context.inputs if tensor.shape[1:] not in ((), (1,), (None,))]
-    if wide:
-        message = f"the model's input `{wide[0]}` is not a single column"
-        context.error(SHAPE_MISMATCH, message, at, "several wide inputs are not supported for tables")
+    sources: dict[str, tuple[str, ...]] = {}
+    widths: dict[str, int] = {}
+    for tensor in context.inputs:
+        found = _wide_source(context, split, file, tensor)
+        if found is None:
+            return None
+        sources[tensor.name], widths[tensor.name] = found
+    texts = [n for t in context.inputs for n in sources[t.name] if _kind(arrays[n].dtype) in "OUS" and t.dtype != "str"]
+    if texts:
+        message = f"the column `{shortened(texts[0])}` holds text, and the model reads numbers there"
+        context.error(WRONG_KIND, message, ("data", split, "path"), "encode it as the model's training did")
         return None
     if split == "train":
-        context.columns = tuple(tensor.name for tensor in context.inputs)
+        context.columns = _names_of(widths, file.facts.feature_names)
         context.inputs = tuple(
-            TensorFacts(tensor.name, (None, *([1] * (len(tensor.shape) - 1))), tensor.dtype)
-            for tensor in context.inputs
+            TensorFacts(t.name, (None, *([widths[t.name]] if len(t.shape) > 1 else [])), t.dtype)
+            for t in context.inputs
         )
-        context.beside = _beside(context, file.facts, context.columns)
-    return {tensor.name: (tensor.name,) for tensor in context.inputs}
+        context.beside = beside(context, file.facts, context.columns)
+    return sources
 
 
-def _beside(context: Context, facts: DatasetFacts, columns: Sequence[str]) -> tuple[str, ...]:
+def _wide_source(
+    context: Context, split: str, file: DataFile, tensor: TensorFacts
+) -> tuple[tuple[str, ...], int] | None:
+    """The arrays or columns that make one of several inputs, and how many numbers that are."""
+    arrays = {column.name: column for column in file.facts.columns}
+    at: Path_ = ("data", split, "path")
+    wanted = tensor.shape[1] if len(tensor.shape) > 1 else 1
+    if tensor.name in arrays:
+        shape = arrays[tensor.name].shape
+        width = shape[0] if shape else 1
+        if len(shape) > 1 or wanted not in (None, width):
+            message = f"the array `{tensor.name}` holds {in_words(shape)} a row, the model reads {in_words((wanted,))}"
+            context.error(SHAPE_MISMATCH, message, at, "store it as rows × columns, as wide as the model reads")
+            return None
+        return (tensor.name,), width
+    numbered = tuple(f"{tensor.name}_{index}" for index in range(wanted or 0))
+    if numbered and all(name in arrays for name in numbered):
+        return numbered, len(numbered)
+    missing = [one.name for one in context.inputs if one.name not in arrays and f"{one.name}_0" not in arrays]
+    message = f"`{file.relative}` has no column for the model's input `{tensor.name}`"
+    if len(missing) > 1:
+        message += f" and {len(missing) - 1} more"
+    wide = f"; an input of {wanted} numbers is an array `{tensor.name}`, or columns `{tensor.name}_0`, `{tensor.name}_1`, …"
+    help_ = f"it has: {quoted(arrays, 20)}{wide if (wanted or 0) > 1 else ''}"
+    context.error(UNKNOWN_COLUMN, message, at, help_, _meant(tensor.name, list(arrays)))
+    return None
+
+
+def _names_of(widths: Mapping[str, int], named: Sequence[str]) -> tuple[str, ...]:
+    """Names of all columns of several inputs, in order."""
+    if len(named) == sum(widths.values()) and len(set(named)) == len(named):
+        return tuple(named)
+    return tuple(name if width == 1 else f"{name}_{index}" for name, width in widths.items() for index in range(width))
+
+
+def beside(context: Context, facts: DatasetFacts, columns: Sequence[str]) -> tuple[str, ...]:
+    """Columns of the file that the model does not read, though the spec speaks of them."""
     targets = {context.spec.data.train.target}
     names = [column.name for column in facts.columns if column.shape in ((), (1,))]
     roles = context.spec.data.features

@@ -35,8 +35,9 @@ def _check_feature(context: Context, name: str, at: tuple[str | int, ...]) -> No
     image = context.spec.data.modality == "image"
     regions = [key for key, declared in context.spec.data.features.items() if declared.mask is not None]
     known = [*regions, *context.features.names]
-    if name in known:
+    if name in regions or context.features.called(name):
         return
+    known = [*context.features.layout.get("channels", ()), *known]
     near = nearest(name, regions if image else known)
     grouped = [group for group, declared in context.spec.data.features.items() if declared.columns]
     if not image and name in (context.columns or ()):

@@ -33,8 +33,8 @@ CLAIMED_TWICE = Code(
 NOT_THIS_MODALITY = Code(
     4031,
     "not-this-modality",
-    "A `mask` is for images, `columns` and `categories` are for tables, and each modality has its own keys of"
-    " `explain.features`.",
+    "A `mask` is for images, `columns`, `categories`, `immutable`, `range` and `ordered` are for tables, and each modality"
+    " has its own keys of `explain.features`.",
 )
 MASK_SIZE = Code(
     4032,
@@ -68,9 +68,10 @@ def _check_modality(context: Context, image: bool) -> None:
     help_ = "delete it"
     modality = context.spec.data.modality
     for name, declared in context.spec.data.features.items():
-        wrong = ("columns", "categories") if image else ("mask",)
+        wrong: tuple[str, ...] = ("columns", "categories") if image else ("mask",)
+        wrong += () if modality == "tabular" else ("immutable", "range", "ordered")
         for key in wrong:
-            if getattr(declared, key) is not None:
+            if getattr(declared, key):
                 at: Path_ = ("data", "features", name, key)
                 message = f"`{key}` does not apply to {modality} data"
                 context.error(NOT_THIS_MODALITY, message, at, help_, on="key")
@@ -113,7 +114,8 @@ def features_of(context: Context, choice: FeatureChoice, at: Path_) -> tuple[dic
     shapes = {tensor.name: [int(size or 1) for size in tensor.shape[1:]] for tensor in context.inputs}
     given = {key: value for key, value in choice.model_dump(mode="json").items() if value is not None}
     try:
-        settled = modality.settle({key: value for key, value in given.items() if key in modality.KEYS}, shapes)
+        own = {key: value for key, value in given.items() if key in modality.KEYS}
+        settled = modality.settle({**context.tokens, **own}, shapes)
     except UnfitFeatures as error:
         where = (*at, error.key) if error.key in given else at
         context.error(UNFIT_FEATURES, str(error), where, error.help)

@@ -5,7 +5,7 @@ import struct
 from pathlib import Path
 
 from pgx_compiler.analysis.context import Context
-from pgx_compiler.analysis.resolved import DataFile, Format, MaskFile, ModelFile
+from pgx_compiler.analysis.resolved import DataFile, Format, MaskFile, ModelFile, VocabularyFile
 from pgx_compiler.diagnostics.diagnostic import Code
 from pgx_compiler.diagnostics.nearest import quoted, shortened
 from pgx_compiler.spec.paths import RefusedPath, locate
@@ -13,6 +13,7 @@ from pgx_compiler.spec.source import Path_
 from runtimes import datasets
 from runtimes.datasets import DataFileError
 from runtimes.target import ModelFileError, framework_for
+from runtimes.texts import vocabulary
 
 NO_MODEL = Code(
     3010,
@@ -40,6 +41,12 @@ UNUSABLE_MASK = Code(
     "unusable-mask",
     "A mask is a PNG file; white marks the region. Its height and width must be those of the images.",
 )
+UNUSABLE_VOCABULARY = Code(
+    5007,
+    "unusable-vocabulary",
+    "A vocabulary is a `.txt` with a word a line, a `.json` list of words, a `.json` of words with their ids, or a"
+    " `tokenizer.json`. It is read as plain data; a pickled tokenizer is not opened.",
+)
 
 _LARGEST_SIDE = 20_000
 """Pixels; a PNG's header may claim two thousand million."""
@@ -49,6 +56,7 @@ def check_files(context: Context) -> None:
     """Find, digest and inspect the files of the model, the data and the masks."""
     _check_models(context)
     _check_data(context)
+    _check_vocabulary(context)
     for name, declared in context.spec.data.features.items():
         if declared.mask is not None:
             _check_mask(context, name, declared.mask)
@@ -90,6 +98,28 @@ def _check_data(context: Context) -> None:
             context.error(UNUSABLE_DATA, error.reason, at, error.help)
         else:
             context.data[split] = DataFile(path, _relative(declared.path), _sha256(path), facts)
+
+
+def _check_vocabulary(context: Context) -> None:
+    tokenizer, inputs = context.spec.data.tokenizer, context.spec.model.inputs
+    named: dict[Path_, str] = {("data", "tokenizer", "vocabulary"): tokenizer.vocabulary} if tokenizer else {}
+    for name, declared in inputs.items():
+        if declared.vocabulary is not None:
+            named["model", "inputs", name, "vocabulary"] = declared.vocabulary
+    for at, text in named.items():
+        path = _find(context, text, at, vocabulary.SUFFIXES)
+        if path is None:
+            continue
+        try:
+            facts = vocabulary.read_vocabulary(path)
+        except DataFileError as error:
+            context.error(UNUSABLE_VOCABULARY, error.reason, at, error.help)
+            continue
+        found = VocabularyFile(path, _relative(text), _sha256(path), facts, at)
+        if context.vocabulary is not None and context.vocabulary.sha256 != found.sha256:
+            message = f"`{shortened(text)}` is another vocabulary than `{context.vocabulary.relative}`"
+            context.error(UNUSABLE_VOCABULARY, message, at, "an audit has one vocabulary: name it once", on="key")
+        context.vocabulary = context.vocabulary or found
 
 
 def _check_mask(context: Context, name: str, text: str) -> None:

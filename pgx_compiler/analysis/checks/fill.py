@@ -8,8 +8,9 @@ from pgx_compiler.modalities import modalities
 WRONG_FILL = Code(
     4034,
     "wrong-fill",
-    "Not every fill suits every modality, and each takes its own keys: `background` takes `size`, `value` takes"
-    " `value`, `blur` takes `sigma`, `mean` takes none. A background has at most as many rows as the training data.",
+    "Not every fill suits every modality, and each takes its own keys: `background`, `kmeans`, `conditional`, `noise` and"
+    " `fourier` take `size`, `value` takes `value`, `blur` takes `sigma`, `mean`, `inpaint` and `interpolation` take none."
+    " A background has at most as many rows as the training data.",
 )
 
 _OF_ROWS = ("background", "kmeans", "conditional")
@@ -23,6 +24,8 @@ def check_fill(context: Context) -> None:
         return
     declared = context.spec.explain.fill
     kind = declared.kind if declared else modality.DEFAULT_FILL
+    if declared is None and kind == "mask" and context.tokens.get("mask_id") is None:
+        kind = "delete"  # of texts whose vocabulary has no mask
     if kind not in modality.FILLS:
         message = f"`{kind}` cannot fill {context.spec.data.modality} data"
         context.error(WRONG_FILL, message, ("explain", "fill", "kind"), f"one of: {quoted(modality.FILLS)}")

@@ -1,5 +1,6 @@
 """Are the files one model, with the task, inputs and classes that the spec says?"""
 
+from pgx_compiler.analysis.checks.signature import output_name, output_path, settle_signature
 from pgx_compiler.analysis.context import Context, listed
 from pgx_compiler.analysis.resolved import Format
 from pgx_compiler.diagnostics.diagnostic import Code
@@ -44,7 +45,9 @@ def check_model(context: Context) -> None:
     if not context.models_known:
         return
     facts = {format_: file.facts for format_, file in context.models.items()}
-    _check_declared(context, facts)
+    if not _check_declared(context, facts) or not settle_signature(context):
+        return
+    facts = {format_: file.facts for format_, file in context.models.items()}
     main: Format = "keras" if "keras" in facts else "onnx"
     if not _agree(context, facts):
         return
@@ -52,7 +55,7 @@ def check_model(context: Context) -> None:
     for format_, other in facts.items():
         names = _matched(facts[main].inputs, other.inputs)
         context.renamed[format_] = {mine.name: theirs.name for mine, theirs in names}
-    context.n_outputs = facts[main].n_outputs
+    context.n_outputs = _columns(context, facts[main])
     _settle_classes(context)
 
 
@@ -62,6 +65,13 @@ def _matched(mine: tuple[TensorFacts, ...], theirs: tuple[TensorFacts, ...]) -> 
     if all(tensor.name in by_name for tensor in mine):
         return [(tensor, by_name[tensor.name]) for tensor in mine]
     return list(zip(mine, theirs, strict=False))
+
+
+def _columns(context: Context, facts: ModelFacts) -> int:
+    """Columns of a view: a classifier with one number a row has two classes, a regression with a sigmoid one value."""
+    if context.spec.model.task == "classification":
+        return 2 if facts.n_outputs == 1 else facts.n_outputs
+    return 1 if facts.activation == "sigmoid" and facts.n_outputs == 2 else facts.n_outputs
 
 
 def _agree(context: Context, facts: dict[Format, ModelFacts]) -> bool:
@@ -104,8 +114,9 @@ def in_words(shape: tuple[int | None, ...]) -> str:
     return " × ".join("any" if size is None else str(size) for size in shape) or "one number a row"
 
 
-def _check_declared(context: Context, facts: dict[Format, ModelFacts]) -> None:
-    spec = context.spec.model
+def _check_declared(context: Context, facts: dict[Format, ModelFacts]) -> bool:
+    """Whether every input and output that the spec names is there."""
+    spec, said = context.spec.model, len(context.diagnostics)
     inputs = sorted({tensor.name for one in facts.values() for tensor in one.inputs})
     for name, declared in spec.inputs.items():
         at = ("model", "inputs", name)
@@ -117,17 +128,18 @@ def _check_declared(context: Context, facts: dict[Format, ModelFacts]) -> None:
         elif declared.value_range and declared.value_range[0] >= declared.value_range[1]:
             message = "the value range is empty"
             context.error(BAD_RANGE, message, (*at, "value_range"), "write [smallest, largest]")
-    if spec.output is not None:
-        for format_, one in facts.items():
-            names = [tensor.name for tensor in one.outputs]
-            known = spec.output in names or (isinstance(spec.output, int) and 0 <= spec.output < len(names))
-            if not known:
-                message = f"the {format_} file has no output `{shortened(spec.output)}`"
-                help_ = f"outputs: {quoted(names)}, or a position from 0"
-                near = nearest(str(spec.output), names)
-                label = f"did you mean `{near}`?" if near else ""
-                context.error(UNKNOWN_TENSOR, message, ("model", "output"), help_, label)
-                break
+    wanted = output_name(spec.output)
+    for format_, one in facts.items() if wanted is not None else ():
+        names = [tensor.name for tensor in one.outputs]
+        known = wanted in names or (isinstance(wanted, int) and 0 <= wanted < len(names))
+        if not known:
+            message = f"the {format_} file has no output `{shortened(wanted)}`"
+            help_ = f"outputs: {quoted(names)}, or a position from 0"
+            near = nearest(str(wanted), names)
+            label = f"did you mean `{near}`?" if near else ""
+            context.error(UNKNOWN_TENSOR, message, output_path(spec.output), help_, label)
+            break
+    return len(context.diagnostics) == said
 
 
 def _settle_classes(context: Context) -> None:
@@ -136,7 +148,8 @@ def _settle_classes(context: Context) -> None:
     if spec.task == "regression":
         context.classes = ()
         return
-    names = spec.classes or [str(index) for index in range(n)]
+    held = [file.facts.classes for file in context.models.values() if len(file.facts.classes) == n]
+    names = spec.classes or list(held[0] if held else map(str, range(n)))
     if len(names) != n:
         message = f"{len(names)} classes are named, but the model gives {n}"
         context.error(CLASS_COUNT, message, ("model", "classes"), "name one class for each output, in order")

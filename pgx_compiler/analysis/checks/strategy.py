@@ -223,8 +223,9 @@ def _pricing(context: Context) -> Pricing:
     outputs = max((file.facts.n_outputs for file in context.models.values()), default=1)
     assert context.features is not None
     assert context.rows is not None
-    explained = Shape(context.rows, len(context.features), context.references, outputs, sum(rows.values()))
-    checked = Shape(judged, len(context.features), context.references, outputs, sum(rows.values()))
+    held = (sum(rows.values()), rows.get("test", 0))
+    explained = Shape(context.rows, len(context.features), context.references, outputs, *held)
+    checked = Shape(judged, len(context.features), context.references, outputs, *held)
     # each file predicts the judged split, the first one the training data as well, and each is asked twice
     predicted = 2 * judged * len(context.models) + (2 * rows["train"] if "test" in rows else 0)
     return Pricing(explained, checked, predicted + _search(context, rows["train"]))

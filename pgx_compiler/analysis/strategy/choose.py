@@ -7,7 +7,8 @@ from typing import Any
 
 from pgx_compiler.analysis.strategy.choice import Answer, Choice, Choices, place_of, reasons
 from pgx_compiler.analysis.strategy.price import Step
-from pgx_compiler.analysis.strategy.rules import BY_DECLARATION, QUESTIONS, RULES, ByDeclaration, Rule
+from pgx_compiler.analysis.strategy.rule import ByDeclaration, Rule
+from pgx_compiler.analysis.strategy.rules import BY_DECLARATION, QUESTIONS, RULES
 from pgx_compiler.analysis.strategy.situation import Auto, Named, Situation, unmet
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.methods.declaration import Declaration, Stage
@@ -186,7 +187,7 @@ def _price(one: _Candidate, situation: Situation, picked: Picked) -> "int | _Ref
     """What a candidate adds to the audit at its cheapest, in model rows; or why it cannot be taken now."""
     name, stage = one.declaration.name, one.declaration.stage
     least = _LEAST.get(stage, 0)
-    there = Counter(step.ground for step in situation.named if step.stage in ("perturbation", "gradient"))
+    there = Counter(step.ground for step in situation.named if catalogue()[step.method].direction)
     there[""] += sum(other.declaration.direction is not None for other, _ in picked.values())
     if (most := max(there.values())) < least:
         needs = "two explanations of the same rows and features" if least == 2 else "an explanation"

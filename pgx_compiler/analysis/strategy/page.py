@@ -1,7 +1,8 @@
 """``docs/strategy.md``, written from the rules by ``make docs``."""
 
 from pgx_compiler.analysis.strategy.choice import place_of
-from pgx_compiler.analysis.strategy.rules import BY_DECLARATION, QUESTIONS, RULES, Rule, When
+from pgx_compiler.analysis.strategy.rule import Rule, When
+from pgx_compiler.analysis.strategy.rules import BY_DECLARATION, QUESTIONS, RULES
 from pgx_compiler.methods.catalogue import STAGES
 
 HEAD = """\

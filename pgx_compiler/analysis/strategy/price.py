@@ -53,6 +53,8 @@ class Pricing:
                 shape, algorithm = step.shape or self.explained, catalogue()[algorithms.get(step.method, step.method)]
                 once = rows_of(algorithm, step.params, shape) + shape.rows + shape.references
                 rows += once * (2 if compared and algorithm.stochastic and beside[step.ground] > 1 else 1)
+            elif declaration.explains:
+                rows += rows_of(declaration, step.params, step.shape or self.explained)
             elif declaration.stage == "faithfulness":
                 rows += sum(rows_of(declaration, step.params, one.shape or self.explained) for one in explained)
             elif declaration.stage == "precaution":

@@ -5,60 +5,11 @@ by `BY_DECLARATION`, or refused.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
-from pgx_compiler.methods.declaration import Declaration, Stage
+from pgx_compiler.analysis.strategy.rule import Asked, ByDeclaration, Rule, When
+from pgx_compiler.analysis.strategy.statement_rules import STATEMENT_RULES
 from pgx_compiler.methods.precaution._thresholds import threshold
 from pgx_compiler.spec.model import Question
-
-
-@dataclass(frozen=True)
-class When:
-    """When a rule holds; what is left out holds always."""
-
-    stakes: tuple[str, ...] = ()
-    """One of these is in the audience, or is the risk (``high risk``)."""
-    modalities: tuple[str, ...] = ()
-    sensitive: bool = False
-    """A feature is declared sensitive."""
-    rows_below: int = 0
-    """The smaller split has fewer rows; 0: however many it has."""
-    black_box_only: bool = False
-    """No file of the model offers gradients."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """One line of the table."""
-
-    method: str
-    stage: Stage
-    questions: tuple[Question, ...]
-    """Taken where the strategy asks one of these."""
-    reason: str
-    """Follows "taken because" or, of a rule that refuses, "refused because"."""
-    source: str
-    when: When = When()
-    priority: int = 1
-    """1 comes first; a lower one is taken only with what the higher ones leave of the budget."""
-    params: tuple[Mapping[str, Any], ...] = ({},)
-    """What is set, the best first; a smaller budget takes a later one. Left out: the method's defaults."""
-    refuses: bool = False
-
-
-@dataclass(frozen=True)
-class Asked:
-    """What a question of the strategy means."""
-
-    meaning: str
-    stages: tuple[Stage, ...]
-    """A method of one of these stages answers it; those of other stages only prepare the answer."""
-    open: str = ""
-    """What no method of the catalogue answers of it."""
-    mend: str = ""
-    """What to declare where nothing answers it."""
-
 
 QUESTIONS: Mapping[Question, Asked] = {
     "which_inputs_matter": Asked(
@@ -69,8 +20,8 @@ QUESTIONS: Mapping[Question, Asked] = {
     "what_would_change_it": Asked(
         "What would have to be otherwise for another answer?",
         ("perturbation",),
-        open="in part: what happens when a feature is removed; counterfactuals, which would name the smallest change "
-        "to another answer, do not exist here yet",
+        open="of tables: the smallest change to another answer; of pictures, texts and series what happens when a part of "
+        "them is removed, since no other values of a part are known to make sense",
         mend="give a model whose predictions can be asked for",
     ),
     "is_the_data_fit": Asked(
@@ -232,6 +183,7 @@ RULES: tuple[Rule, ...] = (
         "Krishna et al. 2022, https://arxiv.org/abs/2202.01602",
         When(black_box_only=True),
     ),
+    *STATEMENT_RULES,
     # -------------------------------------------------------------------------------------------------- gradient
     Rule(
         "integrated_gradients",
@@ -332,24 +284,6 @@ RULES: tuple[Rule, ...] = (
 )
 """In order: of two rules of one method the first that holds sets its parameters, and of two methods of one priority the
 first gets its part of the budget first."""
-
-
-@dataclass(frozen=True)
-class ByDeclaration:
-    """A rule for every method that `RULES` does not name, by what its own file declares."""
-
-    stage: Stage
-    questions: tuple[Question, ...]
-    says: str
-    """What must be declared, in words."""
-    reason: str
-    asks_model: bool
-    """False: the method looks at the data alone."""
-    priority: int = 3
-
-    def fits(self, declaration: Declaration) -> bool:
-        """Whether a method declares what this rule is for."""
-        return declaration.stage == self.stage and bool(declaration.capability) == self.asks_model
 
 
 BY_DECLARATION: tuple[ByDeclaration, ...] = (

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pgx_compiler.analysis.strategy.price import Pricing
-from pgx_compiler.analysis.strategy.rules import When
+from pgx_compiler.analysis.strategy.rule import When
 from pgx_compiler.methods.declaration import Shape, Stage
 
 

@@ -19,10 +19,10 @@ def cost(params: GradientXInputParams, shape: Shape) -> Cost:
 
 
 @attribution(
-    modalities={"tabular", "image", "series"},
+    modalities={"tabular", "image", "text", "series"},
     paper="https://arxiv.org/abs/1605.01713",
     cost=cost,
-    laws=("null_feature", "linearity", "symmetry"),
+    laws=("null_feature", "linearity", "symmetry", "implementation_invariance"),
 )
 def gradient_x_input(model: Differentiable, rows: Rows, params: GradientXInputParams) -> Maps:
     """Multiply the gradient of the score with the input, element by element.

@@ -1,14 +1,14 @@
 """Integrated gradients (Sundararajan, Taly & Yan, 2017): https://arxiv.org/abs/1703.01365."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from pgx_compiler.methods.declaration import Cost, Maps, Params, Shape, attribution
-from pgx_compiler.modalities.features import FIXED, Rows
-from runtimes.capabilities import Differentiable, Floats, Integers
+from pgx_compiler.methods.gradient._paths import no_path, path_integral, path_starts
+from pgx_compiler.modalities.features import Rows
+from runtimes.capabilities import Differentiable, Floats
 from runtimes.target import ModelFacts
 
 
@@ -40,16 +40,14 @@ def cost(params: IntegratedGradientsParams, shape: Shape) -> Cost:
 
 def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
     """A model with an input that can be varied continuously."""
-    if not any(tensor.dtype.startswith(("float", "bfloat")) for tensor in facts.inputs):
-        return "the model reads no floating-point numbers, so there is no path between two of its inputs"
-    return None
+    return no_path(facts)
 
 
 @attribution(
-    modalities={"tabular", "image", "series"},
+    modalities={"tabular", "image", "text", "series"},
     paper="https://arxiv.org/abs/1703.01365",
     cost=cost,
-    laws=("completeness", "null_feature", "linearity", "symmetry"),
+    laws=("completeness", "null_feature", "linearity", "symmetry", "implementation_invariance", "shift_invariance"),
     admits=admits,
 )
 def integrated_gradients(model: Differentiable, rows: Rows, params: IntegratedGradientsParams) -> Maps:
@@ -81,49 +79,6 @@ def integrated_gradients(model: Differentiable, rows: Rows, params: IntegratedGr
     return maps
 
 
-def path_integral(model: Differentiable, rows: Rows, chosen: Integers, steps: int) -> dict[str, Floats]:
-    """Integrated gradients of the chosen rows: ``(chosen, *feature shape)`` for each input, mean over references."""
-    nodes, weights = np.polynomial.legendre.leggauss(steps)
-    nodes, weights = (nodes + 1) / 2, weights / 2
-    references = len(rows.references)
-    maps = {name: np.zeros((len(chosen), *array.shape[1:])) for name, array in rows.inputs.items()}
-    total = len(chosen) * references * steps
-    for start in range(0, total, model.rows_per_call):
-        place, rest = np.divmod(np.arange(start, min(start + model.rows_per_call, total)), references * steps)
-        reference, step = np.divmod(rest, steps)
-        row = chosen[place]
-        starts = _starts(rows, row, reference)
-        points = {name: _between(starts[name], array[row], nodes[step]) for name, array in rows.inputs.items()}
-        gradient = model.gradient(points, rows.target[row])
-        first_of_row = np.flatnonzero(np.diff(place, prepend=-1))
-        for name, array in rows.inputs.items():
-            if np.issubdtype(array.dtype, np.floating):
-                step_size = _spread(weights[step] / references, array) * (array[row].astype(np.float64) - starts[name])
-                maps[name][place[first_of_row]] += np.add.reduceat(step_size * gradient[name], first_of_row)
-    return maps
-
-
-def _starts(rows: Rows, row: Integers, reference: Integers) -> dict[str, NDArray[Any]]:
-    """Where each path begins: the reference, but the row itself on elements that are never perturbed."""
-    starts: dict[str, NDArray[Any]] = {}
-    for name, array in rows.references.inputs.items():
-        begin = array[row if len(array) > 1 else 0, reference]
-        starts[name] = np.where(rows.features.owners[name] == FIXED, rows.inputs[name][row], begin)
-    return starts
-
-
-def _between(start: NDArray[Any], end: NDArray[Any], share: Floats) -> NDArray[Any]:
-    """Points on straight paths, in the input's own dtype; what is not floating-point stays at the row."""
-    if not np.issubdtype(end.dtype, np.floating):
-        return end
-    begin = start.astype(np.float64)
-    return (begin + _spread(share, end) * (end - begin)).astype(end.dtype)
-
-
-def _spread(vector: Floats, like: NDArray[Any]) -> Floats:
-    return vector.reshape(-1, *([1] * (like.ndim - 1)))
-
-
 def _differences(model: Differentiable, rows: Rows) -> Floats:
     """Score of each row minus the mean score of its references, ``(rows,)``."""
     everyone = np.arange(len(rows))
@@ -132,7 +87,7 @@ def _differences(model: Differentiable, rows: Rows) -> Floats:
     at_once = max(1, model.rows_per_call // references)
     for start in range(0, len(rows), at_once):
         part = everyone[start : start + at_once]
-        starts = _starts(rows, np.repeat(part, references), np.tile(np.arange(references), len(part)))
+        starts = path_starts(rows, np.repeat(part, references), np.tile(np.arange(references), len(part)))
         scores = model.predict(starts)[np.arange(len(part) * references), np.repeat(rows.target[part], references)]
         wanted[part] -= scores.reshape(len(part), references).mean(axis=1)
     return wanted

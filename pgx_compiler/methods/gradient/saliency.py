@@ -19,7 +19,7 @@ def cost(params: SaliencyParams, shape: Shape) -> Cost:
 @attribution(
     paper="https://arxiv.org/abs/1312.6034",
     cost=cost,
-    laws=("null_feature", "symmetry"),
+    laws=("null_feature", "symmetry", "implementation_invariance", "shift_invariance"),
     signed=False,
     unit="score per input unit",
 )

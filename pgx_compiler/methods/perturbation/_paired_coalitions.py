@@ -9,7 +9,7 @@ with 196 a quarter better than the kernel (root mean square error against exact 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from math import comb
 
@@ -31,6 +31,41 @@ class PairedCoalitions:
     """``(pairs,)``: size of the smaller coalition."""
     unseen: Floats
     """``(pairs,)``: share of all pairs of that size that was not drawn; 0 where the size was enumerated."""
+    rounding: Floats = field(default_factory=lambda: np.zeros(0))
+    """``(sizes,)``: uniform numbers; a size of which x pairs are expected has got floor(x + its number)."""
+
+
+class StagedCoalitions:
+    """A design that is asked bit by bit: every beginning of it is a design of its own, drawn as if it were the whole.
+
+    The whole is drawn at once, which costs no model row. A beginning of p pairs takes of each size floor(x + u) of the pairs
+    drawn, in random order, where x are expected among p and u is the size's number in the whole: never fewer than a
+    shorter beginning takes, and x on average. So it has the weights, and the error, of a design of about p pairs.
+    """
+
+    def __init__(self, features: int, pairs: int, rng: np.random.Generator) -> None:
+        self._features = features
+        self.whole = draw_pairs(features, pairs, rng)
+        shuffled = rng.permutation(len(self.whole.masks))
+        by_size = np.argsort(self.whole.sizes[shuffled], kind="stable")
+        self._order = shuffled[by_size]
+        sizes = self.whole.sizes[self._order]
+        self._place = np.arange(len(sizes)) - np.searchsorted(sizes, sizes)
+
+    def beginning(self, pairs: int) -> tuple[Integers, PairedCoalitions]:
+        """About ``pairs`` pairs: their positions in the whole, and the design that they are."""
+        whole = self.whole
+        if pairs >= len(whole.masks):
+            return np.arange(len(whole.masks)), whole
+        expected = expected_counts(self._features, pairs)
+        counts = np.floor(np.round(expected + whole.rounding, 9)).astype(np.int64)
+        existing = np.array([pairs_of_size(self._features, size) for size in range(1, len(expected) + 1)], object)
+        taken = np.sort(self._order[self._place < counts[whole.sizes[self._order] - 1]])
+        sizes = whole.sizes[taken]
+        mass = np.array([kernel_mass(self._features, size) for size in range(1, len(expected) + 1)])
+        weights = mass[sizes - 1] / expected[sizes - 1]
+        unseen = np.array([1.0 - count / total for count, total in zip(counts, existing, strict=True)])
+        return taken, PairedCoalitions(whole.masks[taken], weights, sizes, np.maximum(unseen[sizes - 1], 0.0))
 
 
 def pairs_of_size(features: int, size: int) -> int:
@@ -76,7 +111,8 @@ def draw_pairs(features: int, pairs: int, rng: np.random.Generator) -> PairedCoa
     # Systematic sampling: each size gets its expected count rounded up or down, and the total is exact.
     edges = np.concatenate([[0.0], np.cumsum(expected)])
     edges[-1] = pairs
-    ticks = np.floor(np.round(edges + rng.random(), 9)).astype(np.int64)
+    offset = rng.random()
+    ticks = np.floor(np.round(edges + offset, 9)).astype(np.int64)
     blocks, weights, sizes, unseen = [], [], [], []
     for size, (count, mean) in enumerate(zip(np.diff(ticks), expected, strict=True), start=1):
         existing = pairs_of_size(features, size)
@@ -86,7 +122,11 @@ def draw_pairs(features: int, pairs: int, rng: np.random.Generator) -> PairedCoa
         sizes.append(np.full(count, size, np.int64))
         unseen.append(np.full(count, 1.0 - count / existing))
     return PairedCoalitions(
-        np.concatenate(blocks), np.concatenate(weights), np.concatenate(sizes), np.concatenate(unseen)
+        np.concatenate(blocks),
+        np.concatenate(weights),
+        np.concatenate(sizes),
+        np.concatenate(unseen),
+        rounding=(edges[:-1] + offset) % 1.0,
     )
 
 

@@ -1,5 +1,6 @@
 """Kernel SHAP (Lundberg & Lee, 2017), with paired sampling (Covert & Lee, 2021): https://arxiv.org/abs/1705.07874."""
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import numpy as np
@@ -7,7 +8,13 @@ from pydantic import Field
 
 from pgx_compiler.evidence.results import FeatureValues
 from pgx_compiler.methods.declaration import Cost, Params, Shape, attribution
-from pgx_compiler.methods.perturbation._paired_coalitions import PairedCoalitions, all_pairs, draw_pairs
+from pgx_compiler.methods.perturbation import _precision
+from pgx_compiler.methods.perturbation._paired_coalitions import (
+    PairedCoalitions,
+    StagedCoalitions,
+    all_pairs,
+    draw_pairs,
+)
 from pgx_compiler.modalities.game import Game
 from runtimes.capabilities import Floats
 
@@ -19,6 +26,10 @@ class KernelShapParams(Params):
     """Coalitions asked of the model for each row, beside the empty and the full one; ``auto``: 2 for each feature, and
     2048. Rounded down to pairs. Never fewer than 4 for each feature are asked: fewer leave the regression open.
     Where there are no more coalitions than that, all are asked and the result is exact."""
+    precision: _precision.Precision = None
+    """Stop as soon as the largest standard error of the row's values is below this share of the difference between score and
+    base value (or of the largest value, where that is larger); ``samples`` is then the most that is asked. Not given: all
+    ``samples`` are asked."""
 
 
 def pair_budget(params: KernelShapParams, features: int) -> int:
@@ -28,7 +39,10 @@ def pair_budget(params: KernelShapParams, features: int) -> int:
 
 
 def cost(params: KernelShapParams, shape: Shape) -> Cost:
-    """Two coalitions a pair and the empty one, each over all references; and the row itself."""
+    """Two coalitions a pair and the empty one, each over all references; and the row itself.
+
+    With a precision this is the most that is asked.
+    """
     pairs = pair_budget(params, shape.features)
     return Cost(
         forward=shape.rows * ((2 * pairs + 1) * shape.references + 1),
@@ -41,6 +55,7 @@ def cost(params: KernelShapParams, shape: Shape) -> Cost:
     cost=cost,
     laws=("completeness", "null_feature", "symmetry", "linearity"),
     estimates="shapley_values",
+    quantities=_precision.QUANTITIES,
 )
 def kernel_shap(game: Game, params: KernelShapParams, rng: np.random.Generator) -> FeatureValues:
     """Estimate Shapley values by a weighted linear regression on the scores of sampled coalitions of features.
@@ -63,11 +78,43 @@ def kernel_shap(game: Game, params: KernelShapParams, rng: np.random.Generator) 
     """
     full, empty = game.full(), game.empty()
     if game.n_features < 2:
-        return FeatureValues(np.repeat((full - empty)[None], game.n_features, axis=0))
-    design = draw_pairs(game.n_features, pair_budget(params, game.n_features), rng)
-    worth = game.value(np.concatenate([design.masks, ~design.masks]))
-    values, error = regress(design, worth[: len(design.masks)], worth[len(design.masks) :], full - empty)
+        notes = _precision.notes(0, params.precision, converged=True)
+        return FeatureValues(np.repeat((full - empty)[None], game.n_features, axis=0), notes=notes)
+    budget = pair_budget(params, game.n_features)
+    if params.precision is not None:
+        return sample_until(game, full - empty, budget, params.precision, regress, rng)
+    design = draw_pairs(game.n_features, budget, rng)
+    values, error = regress(design, *worth_of_pairs(game, design), full - empty)
     return FeatureValues(values, error, {"samples": 2.0 * len(design.masks)})
+
+
+Estimator = Callable[[PairedCoalitions, Floats, Floats, Floats], tuple[Floats, Floats]]
+"""Design, worth of its coalitions and of their complements ``(pairs, k)``, total ``(k,)``: values and standard errors."""
+
+
+def worth_of_pairs(game: Game, design: PairedCoalitions) -> tuple[Floats, Floats]:
+    """The worth of each coalition and of its complement, ``(pairs, k)`` each."""
+    worth = game.value(np.concatenate([design.masks, ~design.masks]))
+    return worth[: len(design.masks)], worth[len(design.masks) :]
+
+
+def sample_until(
+    game: Game, total: Floats, budget: int, precision: float, estimator: Estimator, rng: np.random.Generator
+) -> FeatureValues:
+    """Ask pairs until the values are as precise as asked, or the budget is spent, and say which."""
+    staged = StagedCoalitions(game.n_features, budget, rng)
+    worth = np.full((2, len(staged.whole.masks), game.n_targets), np.nan)
+    pairs = min(budget, max(2 * game.n_features, _precision.FIRST_LOOK))
+    while True:
+        taken, design = staged.beginning(pairs)
+        fresh = taken[np.isnan(worth[0, taken, 0])]
+        masks = staged.whole.masks[fresh]
+        worth[:, fresh] = game.value(np.concatenate([masks, ~masks])).reshape(2, len(fresh), -1)
+        values, error = estimator(design, worth[0, taken], worth[1, taken], total)
+        over = _precision.excess(values, error, total, precision)
+        if over <= 1.0 or pairs >= budget:
+            return FeatureValues(values, error, _precision.notes(2 * len(taken), precision, over <= 1.0))
+        pairs = _precision.next_look(pairs, over, budget)
 
 
 def regress(design: PairedCoalitions, worth: Floats, of_complement: Floats, total: Floats) -> tuple[Floats, Floats]:

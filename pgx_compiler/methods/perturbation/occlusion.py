@@ -12,7 +12,10 @@ class OcclusionParams(Params):
 
 
 def cost(params: OcclusionParams, shape: Shape) -> Cost:
-    """One coalition a feature over all references; and the row itself."""
+    """One coalition a feature over all references; and the row itself.
+
+    A row counts as one also where the runtime computes only what a removed patch can reach.
+    """
     return Cost(
         forward=shape.rows * (shape.features * shape.references + 1),
         bytes=shape.features * (shape.features + 8 * shape.outputs),

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from pgx_compiler.evidence.results import FeatureValues
 from pgx_compiler.methods.declaration import Cost, Params, Shape, attribution
+from pgx_compiler.methods.perturbation import _precision
 from pgx_compiler.modalities.game import Game, Masks
 from runtimes.capabilities import Floats, Integers
 
@@ -18,6 +19,14 @@ class PermutationShapParams(Params):
     """Coalitions asked of the model for each row, beside the empty and the full one; ``auto``: 2 for each feature, and
     2048. Rounded down to whole orders, each walked forwards and backwards; never fewer than two such walks, so that
     their spread is known."""
+    precision: _precision.Precision = None
+    """Stop as soon as the largest standard error of the row's values is below this share of the difference between score and
+    base value (or of the largest value, where that is larger); ``samples`` is then the most that is asked. Not given: all
+    ``samples`` are asked."""
+
+
+FIRST_LOOK = 8
+"""Walks before the first look at a precision (own default): the spread of fewer is too rough to stop on."""
 
 
 def walks(params: PermutationShapParams, features: int) -> int:
@@ -27,7 +36,10 @@ def walks(params: PermutationShapParams, features: int) -> int:
 
 
 def cost(params: PermutationShapParams, shape: Shape) -> Cost:
-    """One coalition for each inner step of each walk, and the empty one, over all references; and the row itself."""
+    """One coalition for each inner step of each walk, and the empty one, over all references; and the row itself.
+
+    With a precision this is the most that is asked.
+    """
     asked = 0 if shape.features < 2 else walks(params, shape.features) * 2 * (shape.features - 1)
     return Cost(
         forward=shape.rows * ((asked + 1) * shape.references + 1),
@@ -40,6 +52,7 @@ def cost(params: PermutationShapParams, shape: Shape) -> Cost:
     cost=cost,
     laws=("completeness", "null_feature", "symmetry", "linearity"),
     estimates="shapley_values",
+    quantities=_precision.QUANTITIES,
 )
 def permutation_shap(game: Game, params: PermutationShapParams, rng: np.random.Generator) -> FeatureValues:
     """Estimate Shapley values by switching features on one after another, in random orders and their reverses.
@@ -59,13 +72,21 @@ def permutation_shap(game: Game, params: PermutationShapParams, rng: np.random.G
     features = game.n_features
     full, empty = game.full(), game.empty()
     if features < 2:
-        return FeatureValues(np.repeat((full - empty)[None], features, axis=0))
-    drawn = walks(params, features)
-    forward = np.stack([rng.permutation(features) for _ in range(drawn)])
-    gains = _walk(game, np.concatenate([forward, forward[:, ::-1]]), empty, full)
-    estimates = (gains[:drawn] + gains[drawn:]) / 2
-    error = estimates.std(axis=0, ddof=1) / np.sqrt(drawn)
-    return FeatureValues(estimates.mean(axis=0), error, {"samples": 2.0 * drawn * (features - 1)})
+        notes = _precision.notes(0, params.precision, converged=True)
+        return FeatureValues(np.repeat((full - empty)[None], features, axis=0), notes=notes)
+    budget = walks(params, features)
+    count = budget if params.precision is None else min(budget, FIRST_LOOK)
+    estimates = np.zeros((0, features, game.n_targets))
+    while True:
+        forward = np.stack([rng.permutation(features) for _ in range(count - len(estimates))])
+        gains = _walk(game, np.concatenate([forward, forward[:, ::-1]]), empty, full)
+        estimates = np.concatenate([estimates, (gains[: len(forward)] + gains[len(forward) :]) / 2])
+        values, error = estimates.mean(axis=0), estimates.std(axis=0, ddof=1) / np.sqrt(count)
+        over = 0.0 if params.precision is None else _precision.excess(values, error, full - empty, params.precision)
+        if over <= 1.0 or count >= budget:
+            notes = _precision.notes(2 * count * (features - 1), params.precision, over <= 1.0)
+            return FeatureValues(values, error, notes)
+        count = _precision.next_look(count, over, budget)
 
 
 def _walk(game: Game, orders: Integers, empty: Floats, full: Floats) -> Floats:

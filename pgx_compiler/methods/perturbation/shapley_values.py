@@ -13,6 +13,10 @@ class ShapleyValuesParams(Params):
     samples: Annotated[int, Field(ge=2)] | Literal["auto"] = "auto"
     """Coalitions that may be asked of the model for each row where only sampling is possible; ``auto``: 2 for each
     feature, and 2048. An exact algorithm does not read it."""
+    precision: Annotated[float, Field(gt=0.0, lt=1.0)] | None = None
+    """Where only sampling is possible, stop as soon as the largest standard error of the row's values is below this share of
+    the difference between score and base value (or of the largest value, where that is larger); ``samples`` is then the
+    most that is asked."""
 
 
 @request(paper="https://arxiv.org/abs/1705.07874")

@@ -1,0 +1,64 @@
+"""Texts at work: a column cut into token ids, ids held against the vocabulary, and the words that ids stand for."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pgx_compiler.evidence.store import Store
+from runtimes.capabilities import Inputs
+from runtimes.datasets import DataFileError
+from runtimes.texts.cutting import Cutting, token_ids
+from runtimes.texts.vocabulary import read_vocabulary
+
+
+def columns_of_text(source: Mapping[str, Any]) -> set[str]:
+    """Columns of a data node whose cells are wanted as they are written, to be cut."""
+    return {source["sources"][name][0] for name in _tokenizer(source).get("roles", ())}
+
+
+def _tokenizer(source: Mapping[str, Any]) -> Mapping[str, Any]:
+    return (source.get("text") or {}).get("tokenizer") or {}
+
+
+def cut(arrays: Mapping[str, NDArray[Any]], source: Mapping[str, Any], store: Store | None) -> dict[str, NDArray[Any]]:
+    """The model's inputs, by name, of a data node whose text has to be cut; empty for others. Raises `DataFileError`."""
+    tokenizer = _tokenizer(source)
+    if not tokenizer:
+        return {}
+    assert store is not None
+    (column,) = columns_of_text(source)
+    texts = ["" if cell is None else str(cell) for cell in arrays[column].reshape(-1)]
+    path = store.path(*tokenizer["vocabulary"])
+    ids = token_ids(texts, path, read_vocabulary(path), Cutting(**tokenizer["cutting"]))
+    there = ids != tokenizer["cutting"]["pad"]
+    made = {"ids": ids, "mask": there.astype(np.int64), "types": np.zeros_like(ids)}
+    return {name: made[role] for name, role in tokenizer["roles"].items()}
+
+
+def check_ids(inputs: Inputs, source: Mapping[str, Any]) -> None:
+    """Hold token ids against the vocabulary. Raises `DataFileError` naming the first row that has another."""
+    text = source.get("text")
+    if not text or text["known"] is None:
+        return
+    ids = np.asarray(inputs[text["ids"]])
+    wrong = np.flatnonzero(((ids < 0) | (ids >= text["known"])).any(axis=1))
+    if len(wrong):
+        row = ids[wrong[0]]
+        place = int(row[(row < 0) | (row >= text["known"])][0])
+        reason = (
+            f"row {wrong[0]} of {source['split']} holds the token id {place}, and the vocabulary has {text['known']}"
+        )
+        raise DataFileError(reason, "give the vocabulary that the ids were made with")
+
+
+def with_words(described: Mapping[str, Any], store: Store) -> Mapping[str, Any]:
+    """A description of features with the words of its vocabulary, where it names one."""
+    named = described.get("vocabulary")
+    return {**described, "words": _words(store.path(*named))} if named else described
+
+
+def _words(path: Path) -> tuple[str, ...]:
+    return read_vocabulary(path).words

@@ -1,0 +1,99 @@
+"""Gradients at copies of a row with noise added: what SmoothGrad, VarGrad and SquareGrad are made of."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pgx_compiler.evidence.results import FeatureValues
+from pgx_compiler.methods.declaration import Cost, Params, Shape
+from pgx_compiler.modalities.features import FIXED, Rows
+from runtimes.capabilities import Differentiable, Floats
+from runtimes.target import ModelFacts
+
+
+class NoisyParams(Params):
+    """Parameters of methods that look at the gradient around a row."""
+
+    samples: Annotated[int, Field(ge=2)] = 50
+    """Noisy copies of each row."""
+    noise: Annotated[float, Field(gt=0, le=1)] = 0.15
+    """Standard deviation of the noise, as a share of the input's range over the row and its references: of each
+    column's own range in a table, of all elements together in an image or a series."""
+
+
+def cost(params: NoisyParams, shape: Shape) -> Cost:
+    """A gradient for each noisy copy."""
+    return Cost(backward=shape.rows * params.samples)
+
+
+def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
+    """A model with an input that noise can be added to."""
+    if not any(tensor.dtype.startswith(("float", "bfloat")) for tensor in facts.inputs):
+        return "the model reads no floating-point numbers, so that no noise can be added to its input"
+    return None
+
+
+def noisy_gradients(
+    model: Differentiable, rows: Rows, params: NoisyParams, rng: np.random.Generator
+) -> Iterator[tuple[int, Mapping[str, Floats]]]:
+    """Each row's position with gradients at noisy copies of it, ``(copies, *feature shape)`` for each input.
+
+    Rows come in order; one that does not fit a call comes several times. As many rows as fit share a call.
+    """
+    widths = _noise_widths(rows, params.noise)
+
+    def copies(row: int, count: int) -> dict[str, NDArray[Any]]:
+        return {name: _noisy(array[row], widths[name][row], count, rng) for name, array in rows.inputs.items()}
+
+    together = max(1, model.rows_per_call // params.samples)
+    for first in range(0, len(rows), together):
+        part = range(first, min(first + together, len(rows)))
+        for start in range(0, params.samples, model.rows_per_call):
+            count = min(model.rows_per_call, params.samples - start)
+            drawn = [copies(row, count) for row in part]
+            points = {name: np.concatenate([one[name] for one in drawn]) for name in rows.inputs}
+            gradient = model.gradient(points, np.repeat(rows.target[part.start : part.stop], count))
+            for place, row in enumerate(part):
+                yield row, {name: g[place * count : (place + 1) * count] for name, g in gradient.items()}
+
+
+def averaged(drawn: Sequence[Sequence[Floats]], rows: Rows, samples: int) -> FeatureValues:
+    """Means over the copies of each row, with their standard errors.
+
+    Args:
+        drawn: for each row, arrays ``(copies, own features)``.
+        rows: the rows; of segments, one may have fewer features than there are at most.
+        samples: copies of each row.
+    """
+    values = np.zeros((len(rows), len(rows.features)))
+    error = np.zeros_like(values)
+    for row, parts in enumerate(drawn):
+        found = np.concatenate(parts)
+        values[row, : found.shape[1]] = found.mean(axis=0)
+        error[row, : found.shape[1]] = found.std(axis=0, ddof=1) / np.sqrt(samples)
+    return FeatureValues(values, error, {"samples": float(samples)})
+
+
+def _noise_widths(rows: Rows, noise: float) -> dict[str, Floats]:
+    """Standard deviation of the noise for each element of each row; 0 where an element is never perturbed."""
+    widths: dict[str, Floats] = {}
+    for name, array in rows.inputs.items():
+        widths[name] = np.zeros(array.shape)
+        if not np.issubdtype(array.dtype, np.floating):
+            continue
+        together = tuple(range(1, array.ndim)) if array.ndim > 2 else ()
+        for row in range(len(rows)):
+            seen = np.concatenate([array[row : row + 1], rows.references.of_row(row)[name]]).astype(np.float64)
+            span = np.nanmax(seen, axis=(0, *together)) - np.nanmin(seen, axis=(0, *together))
+            owner = rows.features.of_row(row).owners[name]
+            widths[name][row] = np.where(owner == FIXED, 0.0, noise * span)
+    return widths
+
+
+def _noisy(row: NDArray[Any], width: Floats, count: int, rng: np.random.Generator) -> NDArray[Any]:
+    if not np.issubdtype(row.dtype, np.floating):
+        return np.repeat(row[None], count, axis=0)
+    return (row + width * rng.standard_normal((count, *row.shape))).astype(row.dtype)

@@ -1,0 +1,97 @@
+"""Expected gradients (Erion, Janizek, Sturmfels, Lundberg & Lee, 2021): https://arxiv.org/abs/1906.10670."""
+
+from typing import Annotated
+
+import numpy as np
+from pydantic import Field
+
+from pgx_compiler.evidence.results import FeatureValues
+from pgx_compiler.methods.declaration import Cost, Params, Quantity, Shape, attribution
+from pgx_compiler.methods.gradient._paths import no_path, path_sums
+from pgx_compiler.modalities.features import Rows
+from runtimes.capabilities import Differentiable, Floats, Integers
+from runtimes.target import ModelFacts
+
+REPEATS = 10
+"""Independent drawings that a row's samples are divided into: enough that their spread tells the error to a quarter (our own
+choice), few enough that each is still spread well over the references and the path."""
+
+
+class ExpectedGradientsParams(Params):
+    """Parameters of expected gradients."""
+
+    samples: Annotated[int, Field(ge=20)] = 200
+    """Points drawn for each row, each somewhere on the path from one of the references; rounded down to a multiple of
+    ten. The price is the same however many references there are."""
+
+
+def cost(params: ExpectedGradientsParams, shape: Shape) -> Cost:
+    """A gradient for each row and sample."""
+    return Cost(backward=shape.rows * REPEATS * (params.samples // REPEATS))
+
+
+def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
+    """A model with an input that can be varied continuously."""
+    return no_path(facts)
+
+
+@attribution(
+    modalities={"tabular", "image", "text", "series"},
+    paper="https://arxiv.org/abs/1906.10670",
+    cost=cost,
+    laws=(
+        "completeness_in_expectation",
+        "null_feature",
+        "linearity",
+        "symmetry",
+        "implementation_invariance",
+        "shift_invariance",
+    ),
+    quantities={"sum_error": Quantity("Standard error of a row's sum", "score", better="lower")},
+    admits=admits,
+)
+def expected_gradients(
+    model: Differentiable, rows: Rows, params: ExpectedGradientsParams, rng: np.random.Generator
+) -> FeatureValues:
+    """Estimate integrated gradients, averaged over the references, from points drawn on the paths.
+
+    Each of ten independent drawings spreads its points evenly over the paths' length and over the references (a Latin
+    hypercube), so that the standard errors are smaller than those of as many points drawn one by one.
+
+    Reading:
+        In the score's own unit. But for the sampling error, the values of a row add up to its score minus the mean score of
+        the references, the same difference that integrated gradients and Shapley values share out. The standard error
+        says how far a value would move under other draws: two values whose difference is within about two standard
+        errors must be read as equal. ``sum_error`` is that of the row's sum: a gap to the difference explained within
+        about two of it is no fault.
+
+    Limits:
+        As integrated gradients: the paths lead through inputs that may never occur, the values depend on the
+        references, they are no causal effects, and equal to Shapley values only where features do not interact. It is
+        the choice where there are many references; with one or a few, integrated gradients are exact for the same price.
+    """
+    each = params.samples // REPEATS
+    references = len(rows.references)
+    drawn = [_spread_evenly(each, references, rng) for _ in range(len(rows) * REPEATS)]
+    share = np.concatenate([one[0] for one in drawn])
+    reference = np.concatenate([one[1] for one in drawn])
+    means = np.zeros((len(rows), REPEATS, len(rows.features)))
+    for start in range(0, len(share), model.rows_per_call):
+        point = np.arange(start, min(start + model.rows_per_call, len(share)))
+        segment = point // each
+        weight = np.full(len(point), 1.0 / each)
+        met, summed = path_sums(model, rows, segment // REPEATS, reference[point], share[point], weight, segment)
+        for row in np.unique(met // REPEATS):
+            here = met // REPEATS == row
+            found = rows.features.of_row(row).sum_onto({name: values[here] for name, values in summed.items()})
+            means[row, met[here] % REPEATS, : found.shape[1]] += found
+    error = means.std(axis=1, ddof=1) / np.sqrt(REPEATS)
+    sum_error = means.sum(axis=2).std(axis=1, ddof=1) / np.sqrt(REPEATS)
+    return FeatureValues(means.mean(axis=1), error, {"sum_error": sum_error})
+
+
+def _spread_evenly(points: int, references: int, rng: np.random.Generator) -> tuple[Floats, Integers]:
+    """Shares of the path, one in each of as many equal parts of it, in random order; and references, each about as often."""
+    share = (rng.permutation(points) + rng.random(points)) / points
+    rounds = [rng.permutation(references) for _ in range(-(-points // references))]
+    return share, np.concatenate(rounds)[:points].astype(np.int64)

@@ -1,0 +1,106 @@
+"""Layer-wise relevance propagation (Bach et al., 2015; composites after Montavon et al., 2019).
+
+Bach et al.: https://doi.org/10.1371/journal.pone.0130140. Montavon et al.: https://doi.org/10.1007/978-3-030-28954-6_10.
+"""
+
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from pgx_compiler.evidence.results import FeatureValues
+from pgx_compiler.methods.declaration import Cost, Params, Quantity, Shape, attribution
+from pgx_compiler.methods.gradient._relevance_rules import Composite, box_of, rules_of
+from pgx_compiler.modalities.features import Rows
+from runtimes.capabilities import RulePropagating
+from runtimes.target import ModelFacts
+
+TITLE = "Layer-wise relevance propagation (LRP)"
+
+
+class LrpParams(Params):
+    """Parameters of layer-wise relevance propagation."""
+
+    composite: Composite = "epsilon_gamma_box"
+    """Which rule is applied where. ``epsilon_gamma_box``: gamma on convolutions, epsilon on dense layers, box on a first
+    convolution. ``epsilon_plus``: positive contributions alone on convolutions; ``epsilon_alpha_beta``: alpha-beta there;
+    either with ``_flat``: the first layer shares evenly. ``epsilon``, ``gamma``, ``alpha_beta`` and ``z_plus``: one rule
+    everywhere."""
+    epsilon: Annotated[float, Field(gt=0)] = 1e-6
+    """Of the epsilon rule, in units of a layer's sums: larger absorbs what is weak or contradictory."""
+    gamma: Annotated[float, Field(ge=0)] = 0.25
+    """Of the gamma rule: how much contributions of a sum's own sign are favoured."""
+    alpha: Annotated[float, Field(ge=1)] = 2.0
+    """Of the alpha-beta rule: weight of positive contributions."""
+    beta: Annotated[float, Field(ge=0)] = 1.0
+    """Of the alpha-beta rule: weight of negative contributions; relevance is conserved where it is ``alpha`` - 1."""
+    first: Literal["box", "flat", "w_squared"] | None = None
+    """The rule of the first layer. Left out: as the composite says."""
+    low: float | None = None
+    """Of the box rule: the lowest value that an element may have. Left out: the lowest of the row and its references, of
+    each column in a table, of each channel elsewhere."""
+    high: float | None = None
+    """Of the box rule: the highest value that an element may have; left out as for ``low``."""
+
+    @model_validator(mode="after")
+    def _conserves(self) -> "LrpParams":
+        if abs(self.alpha - self.beta - 1.0) > 1e-9:
+            raise ValueError("alpha - beta must be 1, or relevance is not conserved")
+        if self.low is not None and self.high is not None and self.low >= self.high:
+            raise ValueError("low must be below high")
+        return self
+
+
+def cost(params: LrpParams, shape: Shape) -> Cost:
+    """A score and a way back for each row."""
+    return Cost(forward=shape.rows, backward=shape.rows)
+
+
+def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
+    """A score that is a sum, and a rule for every layer."""
+    if facts.without_rule:
+        return f"there is no rule that says how relevance passes {facts.without_rule}"
+    if score == "log_odds" and facts.activation == "sigmoid":
+        return None
+    if score not in ("logit", "value"):
+        return f"relevance starts from a sum, a logit or a value; `explain.score` is {score}"
+    return None
+
+
+@attribution(
+    modalities={"tabular", "image", "text", "series"},
+    paper="https://doi.org/10.1371/journal.pone.0130140",
+    cost=cost,
+    laws=("conservation", "null_feature", "symmetry"),
+    admits=admits,
+    quantities={"absorbed": Quantity("Relevance absorbed by biases", "share")},
+)
+def lrp(model: RulePropagating, rows: Rows, params: LrpParams) -> FeatureValues:
+    """Hand the score back layer by layer, each layer sharing out what it was given among its inputs by a rule.
+
+    Reading:
+        In the score's own unit: the part of the score itself that is put down to the element. The values of one row add
+        up to its score, less what biases (and the stabiliser of the rules) have absorbed, which is given as a share of the
+        score; in a network without biases nothing is. Positive: speaks for the explained output.
+
+    Limits:
+        It is the score that is shared out, not its difference to the references of the audit: completeness against them
+        does not apply, and where a large part of the score is bias, much of it is told by `absorbed` alone. The rules are
+        conventions: gamma, alpha-beta, z-plus and box favour what agrees with the outcome, and show less of what
+        contradicts it; the box rule gives relevance to a black pixel for not being white. Rules that drop negative
+        contributions look alike for different classes and hardly depend on the upper layers. Batch normalisation is folded
+        into the layer below it, or passed unchanged; the largest of a pool takes all; gates of products get nothing.
+    """
+    chosen = params.model_dump(include={"composite", "epsilon", "gamma", "alpha", "beta", "first"})
+    rules = rules_of(**chosen)
+    begins = any(place.startswith("first") for place, _ in rules)
+    box = box_of(rows, params.low, params.high) if begins else (None, None)
+    maps = {
+        name: np.asarray(found, np.float64)
+        for name, found in model.relevance(rows.inputs, rows.target, rules, *box).items()
+    }
+    scores = model.predict(rows.inputs)[np.arange(len(rows)), rows.target]
+    told = np.sum([found.reshape(len(rows), -1).sum(axis=1) for found in maps.values()], axis=0)
+    size = np.abs(scores)
+    absorbed = np.divide(scores - told, size, out=np.zeros_like(size), where=size > 0)
+    return FeatureValues(rows.features.sum_onto(maps), None, {"absorbed": absorbed}, maps)

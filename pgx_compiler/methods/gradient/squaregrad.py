@@ -1,0 +1,45 @@
+"""SquareGrad, squared SmoothGrad (Hooker, Erhan, Kindermans & Kim, 2019): https://arxiv.org/abs/1806.10758."""
+
+import numpy as np
+
+from pgx_compiler.evidence.results import FeatureValues
+from pgx_compiler.methods.declaration import attribution
+from pgx_compiler.methods.gradient._noise import NoisyParams, admits, averaged, cost, noisy_gradients
+from pgx_compiler.modalities.features import Rows
+from runtimes.capabilities import Differentiable, Floats
+
+TITLE = "SquareGrad"
+
+
+class SquaregradParams(NoisyParams):
+    """Parameters of SquareGrad."""
+
+
+@attribution(
+    modalities={"tabular", "image", "series"},
+    paper="https://arxiv.org/abs/1806.10758",
+    cost=cost,
+    laws=("null_feature", "symmetry", "implementation_invariance"),
+    signed=False,
+    unit="score² per input unit²",
+    admits=admits,
+)
+def squaregrad(model: Differentiable, rows: Rows, params: SquaregradParams, rng: np.random.Generator) -> FeatureValues:
+    """Average the squared gradient over copies of the row with noise added.
+
+    Reading:
+        The mean squared slope, without sign: how strongly the score reacts to the element around the row, upwards or
+        downwards. The value of a feature is the sum over its elements. It is the square of SmoothGrad's mean slope plus
+        VarGrad's variance, so that slopes of changing sign do not cancel. The standard error says how far a value would
+        move under other noise: two values whose difference is within about two standard errors must be read as equal.
+
+    Limits:
+        It says where the score is sensitive, not what it rests on, and nothing of direction. Squares make the largest
+        slopes stand out more than they are larger: half the value is not half the influence. Values do not add up to the
+        score, and cannot be compared between inputs in different units (years and euros); the strength of the noise is a
+        choice that changes them. Features with more elements sum more.
+    """
+    drawn: list[list[Floats]] = [[] for _ in range(len(rows))]
+    for row, gradient in noisy_gradients(model, rows, params, rng):
+        drawn[row].append(rows.features.of_row(row).sum_onto({name: g**2 for name, g in gradient.items()}))
+    return averaged(drawn, rows, params.samples)

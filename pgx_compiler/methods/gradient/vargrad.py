@@ -1,0 +1,85 @@
+"""VarGrad (Adebayo, Gilmer, Goodfellow & Kim, 2018): https://arxiv.org/abs/1810.03307."""
+
+import numpy as np
+
+from pgx_compiler.evidence.results import FeatureValues
+from pgx_compiler.methods.declaration import attribution
+from pgx_compiler.methods.gradient._noise import NoisyParams, admits, cost, noisy_gradients
+from pgx_compiler.modalities.features import Rows
+from runtimes.capabilities import Differentiable, Floats
+
+TITLE = "VarGrad"
+
+
+class VargradParams(NoisyParams):
+    """Parameters of VarGrad."""
+
+
+@attribution(
+    modalities={"tabular", "image", "series"},
+    paper="https://arxiv.org/abs/1810.03307",
+    cost=cost,
+    laws=("null_feature", "symmetry", "implementation_invariance"),
+    signed=False,
+    unit="score² per input unit²",
+    admits=admits,
+)
+def vargrad(model: Differentiable, rows: Rows, params: VargradParams, rng: np.random.Generator) -> FeatureValues:
+    """Measure how much the gradient varies over copies of the row with noise added.
+
+    Reading:
+        The variance of the gradient, without sign: where the model bends around the row. The value of a feature is the
+        sum over its elements. High: a small change of the input changes how the score depends on the element; zero: the
+        score depends on it in a straight line, however steeply. The standard error says how far a value would move
+        under other noise: two values whose difference is within about two standard errors must be read as equal.
+
+    Limits:
+        It is no measure of importance by itself: a model that is linear in an element gives it zero, even where it
+        decides everything. What SmoothGrad averages away is what is shown here. Values do not add up to the score, have
+        no direction, and cannot be compared between inputs in different units (years and euros); the strength of the
+        noise is a choice that changes them. The standard error takes the gradients for normally distributed.
+    """
+    drawn: list[list[Floats]] = [[] for _ in range(len(rows))]
+    means: dict[str, Floats] = {}
+    seen = 0
+    for row, gradients in noisy_gradients(model, rows, params, rng):
+        if not drawn[row]:
+            means, seen = {}, 0
+        squares: dict[str, Floats] = {}
+        for name, gradient in gradients.items():
+            squares[name], means[name] = recursive_squares(gradient, means.get(name), seen)
+        seen += len(next(iter(gradients.values())))
+        drawn[row].append(rows.features.of_row(row).sum_onto(squares))
+    values = np.zeros((len(rows), len(rows.features)))  # of segments, a row may have fewer than there are at most
+    error = np.zeros_like(values)
+    for row, parts in enumerate(drawn):
+        terms = np.concatenate(parts)[1:]  # the first gradient has none before it
+        values[row, : terms.shape[1]] = terms.mean(axis=0)
+        error[row, : terms.shape[1]] = _error(terms)
+    return FeatureValues(values, error, {"samples": float(params.samples)})
+
+
+def recursive_squares(samples: Floats, mean: Floats | None, seen: int) -> tuple[Floats, Floats]:
+    """Each sample's squared distance from the mean of those before it, scaled to the variance; and the new mean.
+
+    The i-th of them is (i - 1) / i · (x_i - mean of x_1 … x_{i-1})². Their sum is the sum of squared distances from the mean
+    of all (Welford's recurrence), so that their mean from the second on is the sample variance; of normal samples they
+    are independent. So the variance and its error are had in one pass, whatever the number of samples.
+
+    Args:
+        samples: ``(samples, …)``, further ones.
+        mean: of those seen before; None: there are none.
+        seen: how many those were.
+    """
+    total = np.zeros(samples.shape[1:]) if mean is None else mean * seen
+    counts = np.arange(seen, seen + len(samples), dtype=np.float64).reshape(-1, *([1] * (samples.ndim - 1)))
+    sums = total + np.cumsum(samples, axis=0)
+    before = np.concatenate([total[None], sums[:-1]]) / np.maximum(counts, 1.0)
+    return counts / (counts + 1.0) * (samples - before) ** 2, sums[-1] / (seen + len(samples))
+
+
+def _error(terms: Floats) -> Floats:
+    """Standard error of the mean of the terms; of a single one, its own size: that of a normal variable squared is √2 of it."""
+    if len(terms) < 2:
+        return np.asarray(np.sqrt(2.0) * np.abs(terms[0]), np.float64)
+    return np.asarray(terms.std(axis=0, ddof=1) / np.sqrt(len(terms)), np.float64)

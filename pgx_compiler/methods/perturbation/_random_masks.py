@@ -1,0 +1,91 @@
+"""Random coalitions for methods that average or regress over them, drawn in rounds until a precision is met.
+
+Where a game is so small that all its coalitions cost no more than the draws allowed, all are asked: the result is
+then exact. The full coalition is the row itself, one model row whatever the references.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pgx_compiler.methods.declaration import Shape
+from pgx_compiler.methods.perturbation import _precision
+from pgx_compiler.modalities.game import Game, Masks
+from runtimes.capabilities import Floats
+
+Samples = int | Literal["auto"]
+
+LEAST_A_FEATURE = 4
+"""Draws for each feature below which neither a mean nor a regression says anything (as in Kernel SHAP here)."""
+
+Fit = Callable[[Masks, Floats], tuple[Floats, Floats]]
+"""Masks ``(n, features)`` and their worth ``(n, k)`` to values and standard errors, ``(features, k)`` each."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was asked, and what came of it."""
+
+    masks: Masks
+    worth: Floats
+    values: Floats
+    standard_error: Floats
+    converged: bool
+    """The precision asked for was met; true where none was."""
+
+
+def most_draws(samples: Samples, features: int) -> int:
+    """Coalitions that may be asked: ``auto`` is what Kernel SHAP asks for; an even number, as draws may come in pairs."""
+    asked: int = 2 * features + 2048 if samples == "auto" else samples
+    return 2 * (max(asked, LEAST_A_FEATURE * features, 2) // 2)
+
+
+def are_all_affordable(samples: Samples, features: int) -> bool:
+    """Whether all coalitions but the full one cost no more than the draws."""
+    return bool(2**features - 1 <= most_draws(samples, features))
+
+
+def forward_rows(samples: Samples, shape: Shape, beside: int) -> int:
+    """Model rows for all rows: the draws over all references and ``beside`` further rows; or every coalition."""
+    if are_all_affordable(samples, shape.features):
+        return shape.rows * (int(2**shape.features - 1) * shape.references + 1)
+    return shape.rows * (most_draws(samples, shape.features) * shape.references + beside)
+
+
+def all_coalitions(game: Game) -> tuple[Masks, Floats]:
+    """Every mask, that of feature i being bit i of its position, and its worth; the full one comes last."""
+    masks = every_mask(game.n_features)
+    return masks, np.concatenate([game.value(masks[:-1]), game.full()[None]])
+
+
+def every_mask(features: int) -> Masks:
+    """``(2 ** features, features)``."""
+    return np.asarray((np.arange(2**features)[:, None] >> np.arange(features)) & 1 == 1)
+
+
+def ask_in_rounds(
+    game: Game, draw: Callable[[int], Masks], samples: Samples, precision: float | None, fit: Fit
+) -> Drawn:
+    """Draw, ask and fit; with a precision in growing rounds, until it is met or nothing is left.
+
+    ``draw`` is asked for an even number of masks at a time. What precision means, and when to look again, is that of
+    Shapley values (`_precision`), with the sum of the values for the difference that they share out.
+    """
+    most = most_draws(samples, game.n_features)
+    pairs = (
+        most // 2
+        if precision is None
+        else min(most // 2, max(2 * _precision.FIRST_LOOK, LEAST_A_FEATURE * game.n_features))
+    )
+    masks = np.zeros((0, game.n_features), bool)
+    worth = np.zeros((0, game.n_targets))
+    while True:
+        fresh = draw(2 * pairs - len(masks))
+        masks, worth = np.concatenate([masks, fresh]), np.concatenate([worth, game.value(fresh)])
+        values, error = fit(masks, worth)
+        over = 0.0 if precision is None else _precision.excess(values, error, values.sum(axis=0), precision)
+        if over <= 1.0 or 2 * pairs == most:
+            return Drawn(masks, worth, values, error, over <= 1.0)
+        pairs = _precision.next_look(pairs, over, most // 2)

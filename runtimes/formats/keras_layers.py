@@ -1,0 +1,293 @@
+"""Looking into a Keras model, layer by layer: what a layer gives, and how the score changes with it.
+
+A layer is looked at while one call of the whole model is traced: its ``call`` is passed through for that long. So nothing
+is rebuilt, and it makes no difference whether a model is functional, Sequential (called or not) or nested.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from runtimes.capabilities import Floats, Inputs, Integers, LayerShape, Spent
+from runtimes.formats.batches import Arrays, conform, n_rows, slices
+from runtimes.formats.keras_rectified import RULES, rectifiers
+from runtimes.formats.keras_runtime import keras, tensorflow
+from runtimes.target import TensorFacts
+
+Through = Callable[[Any], Any]
+"""What becomes of what a layer gives."""
+
+
+class LooksInside(ABC):
+    """Part of a Keras handle; see `runtimes.capabilities.LayerDifferentiable`, `Rectified` and `AttentionReadable`.
+
+    A layer that is used several times in one call has no one output; it is not among the `layers`. Neither are inputs,
+    layers with several outputs, and those that give whole numbers.
+    """
+
+    _model: Any
+    _inputs: tuple[TensorFacts, ...]
+    _compiled_inside: dict[Any, Any]
+    rows_per_call: int
+    spent: Spent
+
+    @abstractmethod
+    def _raw(self, arrays: Any) -> Any: ...
+
+    @abstractmethod
+    def _chosen(self, raw: Any, target: Any) -> Any: ...
+
+    @abstractmethod
+    def _width(self) -> int: ...
+
+    @abstractmethod
+    def _specs(self) -> list[Any]: ...
+
+    @property
+    def layers(self) -> Sequence[LayerShape]:
+        """Layers with one output, in the order of computation; those of nested models as ``outer/inner``."""
+        found: Sequence[LayerShape] = self._once("layers", lambda: shapes_in(self._model, self._specs(), self._raw))
+        return found
+
+    def activations(self, inputs: Inputs, layer: str) -> Floats:
+        """Return what a layer gives, ``(rows, *layer shape)`` float64. Counts as forward rows.
+
+        Raises:
+            ValueError: the rows are not what the model reads, or there is no such layer.
+        """
+        arrays = conform(inputs, self._inputs)
+        run = self._once(("activations", layer), lambda: self._forward_to(self._find(layer)))
+        tf = tensorflow()
+        parts = [
+            np.asarray(run(*map(tf.constant, part.values())).numpy(), np.float64)
+            for part, _ in slices(arrays, self.rows_per_call, None)
+        ]
+        self.spent.forward += n_rows(arrays)
+        return np.concatenate(parts) if parts else np.zeros((0, *self._sizes(layer)))
+
+    def layer_gradient(self, inputs: Inputs, target: Integers, layer: str) -> tuple[Floats, Floats]:
+        """Return a layer's activations and d score[row, target[row]] / d activations. Counts as backward rows.
+
+        Raises:
+            ValueError: the rows are not what the model reads, a target is no column, or there is no such layer.
+        """
+        run = self._once(("gradient", layer), lambda: self._back_to(self._find(layer)))
+        parts = self._in_parts(run, conform(inputs, self._inputs), target)
+        none = np.zeros((0, *self._sizes(layer))) if not parts else None
+        given, slope = (np.concatenate([part[side] for part in parts]) if none is None else none for side in (0, 1))
+        return given, slope
+
+    def rectified_gradient(self, inputs: Inputs, target: Integers, rule: str) -> Mapping[str, Floats]:
+        """Compute the gradient with another rule backwards through each ReLU; see `runtimes.capabilities.Rectified`.
+
+        Raises:
+            ValueError: the rows are not what the model reads, a target is no column, or there is no such rule.
+        """
+        if rule not in RULES:
+            raise ValueError(f"the rules are {sorted(RULES)}, not {rule!r}")
+        arrays = conform(inputs, self._inputs)
+        run = self._once(("rectified", rule), lambda: self._back_to_inputs(rule))
+        parts = self._in_parts(run, arrays, target)
+        return {
+            name: np.concatenate([part[place] for part in parts]) if parts else np.zeros(array.shape)
+            for place, (name, array) in enumerate(arrays.items())
+        }
+
+    def attention(self, inputs: Inputs) -> Mapping[str, Floats]:
+        """Return what each layer of attention looks at; see `runtimes.capabilities.AttentionReadable`.
+
+        Raises:
+            ValueError: the rows are not what the model reads.
+        """
+        arrays = conform(inputs, self._inputs)
+        names, run = self._once("attention", self._to_attention)
+        tf = tensorflow()
+        parts = [
+            [np.asarray(scores.numpy(), np.float64) for scores in run(*map(tf.constant, part.values()))]
+            for part, _ in slices(arrays, self.rows_per_call, None)
+        ]
+        self.spent.forward += n_rows(arrays)
+        return {name: np.concatenate([part[place] for part in parts]) for place, name in enumerate(names) if parts}
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What is traced once for a handle."""
+        known = self.__dict__.setdefault("_compiled_inside", {})
+        if key not in known:
+            known[key] = make()
+        return known[key]
+
+    def _find(self, name: str) -> Any:
+        shapes = {layer.name for layer in self.layers}
+        if name not in shapes:
+            raise ValueError(f"the model has no layer `{name}` with one output; there are {', '.join(sorted(shapes))}")
+        return next(layer for path, layer in layers_in(self._model) if path == name)
+
+    def _sizes(self, name: str) -> tuple[int, ...]:
+        return next(tuple(size or 0 for size in layer.shape) for layer in self.layers if layer.name == name)
+
+    def _in_parts(self, run: Any, arrays: Arrays, target: Integers) -> list[list[Floats]]:
+        """What a backward function gives for each part of the rows."""
+        tf = tensorflow()
+        rows, columns, width = n_rows(arrays), np.asarray(target), self._width()
+        if columns.shape != (rows,) or (rows and not 0 <= columns.min() <= columns.max() < width):
+            raise ValueError(f"targets must be {rows} column positions from 0 to {width - 1}")
+        parts = []
+        for start in range(0, rows, self.rows_per_call):
+            stop = start + self.rows_per_call
+            tensors = [tf.constant(array[start:stop]) for array in arrays.values()]
+            answer = run(tf.constant(columns[start:stop], "int32"), *tensors)
+            parts.append([np.asarray(found.numpy(), np.float64) for found in answer])
+        self.spent.backward += rows
+        return parts
+
+    def _forward_to(self, layer: Any) -> Any:
+        tf = tensorflow()
+
+        def given(*arrays: Any) -> Any:
+            with passing([(layer, kept := Kept())]):
+                self._raw(list(arrays))
+            return kept.tensors[0]
+
+        return tf.function(given, input_signature=self._specs(), autograph=False)
+
+    def _back_to(self, layer: Any) -> Any:
+        tf = tensorflow()
+
+        def slope(target: Any, *arrays: Any) -> Any:
+            with tf.GradientTape(watch_accessed_variables=False) as tape, passing([(layer, kept := Kept(tape.watch))]):
+                chosen = self._chosen(self._raw(list(arrays)), target)
+            none = tf.UnconnectedGradients.ZERO
+            return kept.tensors[0], tape.gradient(chosen, kept.tensors[0], unconnected_gradients=none)
+
+        signature = [tf.TensorSpec((None,), "int32"), *self._specs()]
+        return tf.function(slope, input_signature=signature, autograph=False)
+
+    def _back_to_inputs(self, rule: str) -> Any:
+        tf = tensorflow()
+
+        def slope(target: Any, *arrays: Any) -> Any:
+            varied = [array for array in arrays if array.dtype.is_floating]
+            with tf.GradientTape(watch_accessed_variables=False) as tape, replaced(rectifiers(self._model, rule)):
+                tape.watch(varied)
+                chosen = self._chosen(self._raw(list(arrays)), target)
+            slopes = iter(tape.gradient(chosen, varied, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+            return [next(slopes) if array.dtype.is_floating else tf.zeros_like(array) for array in arrays]
+
+        signature = [tf.TensorSpec((None,), "int32"), *self._specs()]
+        return tf.function(slope, input_signature=signature, autograph=False)
+
+    def _to_attention(self) -> tuple[list[str], Any]:
+        """The names of the layers of attention in the order of computation, and a function to what they look at."""
+        tf = tensorflow()
+        places = {layer.name: place for place, layer in enumerate(self.layers)}
+        kind = keras().layers.MultiHeadAttention
+        found = {name: layer for name, layer in layers_in(self._model) if isinstance(layer, kind) and name in places}
+        names = sorted(found, key=places.__getitem__)
+
+        def given(*arrays: Any) -> Any:
+            scores: list[Any] = []
+            with replaced([(found[name], "call", _scoring(found[name].call, scores)) for name in names]):
+                self._raw(list(arrays))
+            return scores
+
+        return names, tf.function(given, input_signature=self._specs(), autograph=False)
+
+
+def _scoring(call: Any, scores: list[Any]) -> Any:
+    """A layer of attention whose scores are kept while it is called."""
+
+    def called(*args: Any, **kwargs: Any) -> Any:
+        answer, looked_at = call(*args, **(kwargs | {"return_attention_scores": True}))
+        scores.append(looked_at)
+        return answer
+
+    return called
+
+
+class Kept:
+    """Keeps what a layer gives; what follows goes through the kept tensor, so that it can be differentiated by it."""
+
+    def __init__(self, watch: Callable[[Any], None] | None = None) -> None:
+        self.tensors: list[Any] = []
+        self._watch = watch
+
+    def __call__(self, given: Any) -> Any:  # noqa: D102
+        # A layer may give what it was given (dropout when predicting): others may read that beside it.
+        same = tensorflow().identity(given)
+        mask = getattr(given, "_keras_mask", None)
+        if mask is not None:
+            same._keras_mask = mask
+        if self._watch:
+            self._watch(same)
+        self.tensors.append(same)
+        return same
+
+
+@contextmanager
+def passing(layers: Iterable[tuple[Any, Through]]) -> Iterator[None]:
+    """While a call of the model is traced, what the layers give passes through functions."""
+    calls = ("call", "quantized_call")
+    changes = [(layer, name, _through(getattr(layer, name), then)) for layer, then in layers for name in calls]
+    with replaced(changes):
+        yield
+
+
+def _through(call: Any, then: Through) -> Any:
+    return lambda *args, **kwargs: then(call(*args, **kwargs))
+
+
+@contextmanager
+def replaced(changes: Iterable[tuple[Any, str, Any]]) -> Iterator[None]:
+    """Attributes of objects, other for a while; past Keras' own bookkeeping of what is set."""
+    before: list[tuple[Any, str, bool, Any]] = []
+    try:
+        for thing, name, value in changes:
+            before.append((thing, name, name in vars(thing), vars(thing).get(name)))
+            vars(thing)[name] = value
+        yield
+    finally:
+        for thing, name, was_there, value in reversed(before):
+            if was_there:
+                vars(thing)[name] = value
+            else:
+                del vars(thing)[name]
+
+
+def layers_in(model: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every layer by its name, those of nested models as ``outer/inner``."""
+    for layer in model.layers:
+        yield f"{prefix}{layer.name}", layer
+        if isinstance(layer, keras().Model):
+            yield from layers_in(layer, f"{prefix}{layer.name}/")
+
+
+def shapes_in(model: Any, specs: Sequence[Any], run: Callable[[list[Any]], Any]) -> tuple[LayerShape, ...]:
+    """The layers that one call of the model uses once, and that give one array of numbers."""
+    tf = tensorflow()
+    seen: list[tuple[str, Any]] = []
+
+    def noting(name: str) -> Through:
+        def note(given: Any) -> Any:
+            seen.append((name, given))
+            return given
+
+        return note
+
+    def traced(*arrays: Any) -> Any:
+        named: dict[int, tuple[str, Any]] = {}
+        for name, layer in layers_in(model):
+            named.setdefault(id(layer), (name, layer))
+        with passing([(layer, noting(name)) for name, layer in named.values()]):
+            return run(list(arrays))
+
+    tf.function(traced, input_signature=list(specs), autograph=False).get_concrete_function()
+    kinds = {name: type(layer).__name__ for name, layer in layers_in(model)}
+    names = [name for name, _ in seen]
+    return tuple(
+        LayerShape(name, kinds[name], tuple(given.shape[1:]))
+        for name, given in seen
+        if names.count(name) == 1 and tf.is_tensor(given) and given.dtype.is_floating and given.shape.rank
+    )

@@ -1,0 +1,178 @@
+"""Ways of an ONNX model to score coalitions of features without being handed the perturbed rows.
+
+A network that begins with a dense layer needs no composed rows: what its first layer answers is a sum over columns, so
+that each feature adds its own part, and a mask chooses the parts (`_of_dense`). A convolutional network on an image of
+which little is removed keeps most of what it has computed for the whole one (`runtimes.formats.onnx_incremental`).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtimes.capabilities import Coalitions, Floats, Inputs
+from runtimes.formats.calls import Calling, in_calls
+from runtimes.formats.onnx_external import has_external_data
+from runtimes.formats.onnx_file import attributes
+from runtimes.formats.onnx_incremental import Incremental, incremental
+
+Owners = Mapping[str, NDArray[np.int64]]
+_FLOAT32 = 1
+_MOST_BYTES = 2**25
+"""Parts of features times references: 32 MiB. Above that composed rows are leaner."""
+
+
+class Answering(Calling, Protocol):
+    """What composing needs of the handle that it works for."""
+
+    def view_of(self, raw: NDArray[Any], rows: int) -> Floats:
+        """The view's score of a session's raw answer, ``(rows, outputs)``."""
+        ...
+
+
+class Composing:
+    """Finds out once which way a model has; then serves one game after the other.
+
+    Args:
+        model: makes the ``ModelProto`` with the one output that the view is made of.
+        session: opens a session on a model.
+        handle: counts the rows and knows the view.
+    """
+
+    def __init__(self, model: Callable[[], Any], session: Callable[[Any], Any], handle: Answering) -> None:
+        self._model = model
+        self._session = session
+        self._handle = handle
+        self._found: _Dense | Incremental | None = None
+        self._looked = False
+
+    def coalitions(self, row: Inputs, references: Inputs, owners: Owners) -> Coalitions | None:
+        """See `runtimes.capabilities.Composer`."""
+        if not self._looked:
+            self._looked = True
+            model = self._model()
+            if not has_external_data(model):
+                self._found = _of_dense(model, self._session) or incremental(model, self._session)
+        if self._found is None or not _plain_numbers(row, references):
+            return None
+        return self._found.of_row(self._handle, row, references, owners)
+
+
+def _plain_numbers(row: Inputs, references: Inputs) -> bool:
+    """Nothing missing or infinite: in a sum, a part that is not chosen would still make the whole not a number."""
+    return all(
+        array.dtype == np.float32 and np.isfinite(array).all() for held in (row, references) for array in held.values()
+    )
+
+
+@dataclass(frozen=True)
+class _Dense:
+    """A network whose input is read by one dense layer alone."""
+
+    name: str
+    weights: Floats
+    """``(columns, units)``, the layer's scale included."""
+    session: Any
+    """Reads ``coalitions/masks (n, features + 1)``, the last column ones, and ``coalitions/parts (features + 1,
+    references * units)``, the last row what the layer answers to the references; answers ``(n * references, outputs)``."""
+
+    def of_row(self, handle: Answering, row: Inputs, references: Inputs, owners: Owners) -> Coalitions | None:
+        """The parts of one row's features."""
+        owner = owners[self.name].reshape(-1)
+        count, others = int(owner.max(initial=-1)) + 1, references[self.name].astype(np.float64)
+        units = self.weights.shape[1]
+        if count == 0 or 4 * count * len(others) * units > _MOST_BYTES:
+            return None
+        own = row[self.name].astype(np.float64)[0]
+        member = owner == np.arange(count)[:, None]
+        # (features, references, units): what a feature adds to the layer when it comes from the row.
+        differs = member[:, None, :] * (own - others)
+        parts = (differs.reshape(-1, len(own)) @ self.weights).astype(np.float32)
+        start = np.where(owner < 0, own, others) @ self.weights
+        rest = start.reshape(1, -1).astype(np.float32)
+        return _DenseRow(handle, self.session, np.concatenate([parts.reshape(count, -1), rest]), len(others))
+
+
+@dataclass(frozen=True)
+class _DenseRow:
+    handle: Answering
+    session: Any
+    parts: NDArray[np.float32]
+    references: int
+
+    def takes(self, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        return np.ones(len(masks), bool)
+
+    def scores(self, masks: NDArray[np.bool_]) -> Floats:
+        def answer(start: int, stop: int) -> Floats:
+            part = np.ones((stop - start, len(self.parts)), np.float32)
+            part[:, :-1] = masks[start:stop, : len(self.parts) - 1]
+            raw = self.session.run(None, {"coalitions/masks": part, "coalitions/parts": self.parts})[0]
+            return self.handle.view_of(raw, len(part) * self.references)
+
+        answers = in_calls(self.handle, len(masks), answer, rows=self.references)
+        self.handle.spent.forward += len(answers)
+        return answers
+
+
+def _of_dense(model: Any, open_session: Callable[[Any], Any]) -> _Dense | None:
+    """The model with its first layer replaced by a sum of chosen parts, where it begins with a dense layer."""
+    import onnx
+
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    inputs = [value for value in model.graph.input if value.name not in weights]
+    if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type != _FLOAT32:
+        return None
+    shape = inputs[0].type.tensor_type.shape.dim
+    readers = [node for node in model.graph.node if inputs[0].name in node.input]
+    if len(shape) != 2 or shape[0].dim_value > 0 or len(readers) != 1 or _has_graphs(model):
+        return None
+    layer = _dense_layer(readers[0], inputs[0].name, weights)
+    if layer is None:
+        return None
+    matrix, bias = layer
+    changed = onnx.ModelProto()
+    changed.CopyFrom(model)
+    graph, helper = changed.graph, onnx.helper
+    at = next(place for place, node in enumerate(graph.node) if node.output == readers[0].output)
+    after = [type(node).FromString(node.SerializeToString()) for node in graph.node]
+    summed = "coalitions/summed" if bias else readers[0].output[0]
+    after[at : at + 1] = [
+        helper.make_node("MatMul", ["coalitions/masks", "coalitions/parts"], ["coalitions/all"]),
+        helper.make_node("Reshape", ["coalitions/all", "coalitions/shape"], [summed]),
+        *([helper.make_node("Add", [summed, bias], [readers[0].output[0]])] if bias else []),
+    ]
+    del graph.node[:], graph.input[:], graph.value_info[:]
+    graph.node.extend(after)
+    sizes: Mapping[str, list[Any]] = {
+        "coalitions/masks": ["n", "parts"],
+        "coalitions/parts": ["parts", "wide"],
+    }
+    graph.input.extend(helper.make_tensor_value_info(name, _FLOAT32, size) for name, size in sizes.items())
+    row_of_units = np.array([-1, matrix.shape[1]], np.int64)
+    graph.initializer.append(onnx.numpy_helper.from_array(row_of_units, "coalitions/shape"))
+    return _Dense(inputs[0].name, matrix, open_session(changed))
+
+
+def _dense_layer(node: Any, name: str, weights: Mapping[str, Any]) -> tuple[Floats, str] | None:
+    """A layer's matrix ``(columns, units)`` and the name of its bias, empty where it has none."""
+    import onnx
+
+    said = attributes(node)
+    plain = node.op_type == "MatMul" or (
+        node.op_type == "Gemm" and not said.get("transA") and said.get("beta", 1.0) == 1.0
+    )
+    if not plain or node.input[0] != name or node.input[1] not in weights:
+        return None
+    matrix = onnx.numpy_helper.to_array(weights[node.input[1]]).astype(np.float64)
+    if matrix.ndim != 2:
+        return None
+    matrix = (matrix.T if said.get("transB") else matrix) * said.get("alpha", 1.0)
+    return matrix, node.input[2] if len(node.input) > 2 else ""
+
+
+def _has_graphs(model: Any) -> bool:
+    """Whether a node holds a graph of its own, which may read the input from outside."""
+    return any(attribute.HasField("g") or attribute.graphs for node in model.graph.node for attribute in node.attribute)

@@ -1,0 +1,143 @@
+"""Whether an ONNX file has gradients here, told without running it: operators that are rebuilt, and a path of slopes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtimes.formats.onnx_file import FLOATS, attributes
+from runtimes.formats.onnx_graphs import nested_graphs
+from runtimes.formats.tf_operators import operators
+from runtimes.formats.tf_operators.declaring import Use
+from runtimes.target import TensorFacts
+
+_SMALL_TENSOR = 64
+"""Elements. What says how an operator is used (a mode, axes) is smaller than this."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The nodes that one output needs, in their order, and the constants that the file holds."""
+
+    uses: Sequence[Use]
+    constants: Mapping[str, NDArray[Any]]
+
+    @classmethod
+    def of(cls, model: Any, output: str, folder: Path | None = None) -> "Graph":
+        """Read the part of a model that makes one tensor; its own functions are written out first.
+
+        Args:
+            model: the ``onnx.ModelProto``.
+            output: the tensor.
+            folder: where its external data is. None: the graph is only looked at, and large constants are left out.
+        """
+        import onnx
+
+        if model.functions:
+            model = onnx.inliner.inline_local_functions(model)
+        opsets = {_domain(one.domain): one.version for one in model.opset_import}
+        needed, kept = {output}, []
+        for node in reversed(model.graph.node):
+            if needed.intersection(node.output):
+                kept.append(node)
+                needed.update(node.input)
+                needed.update(name for inner in nested_graphs(node) for name in _read_inside(inner))
+        kept.reverse()
+        held = {
+            one.name: onnx.numpy_helper.to_array(one, str(folder or ""))
+            for one in model.graph.initializer
+            if one.name in needed and (folder is not None or _is_small(one))
+        }
+        nodes = []
+        for node in kept:
+            value = _value(node) if node.op_type == "Constant" else None
+            if value is not None:
+                held[node.output[0]] = value
+                continue
+            wanted = tuple(bool(name) and name in needed for name in node.output)
+            known = {name: held[name] for name in node.input if name in held}
+            domain = _domain(node.domain)
+            made, version = tuple(node.output), opsets.get(domain, 1)
+            given = (tuple(node.input), wanted, known, domain, made, node.name)
+            nodes.append(Use(node.op_type, attributes(node), version, *given))
+        return cls(nodes, held)
+
+
+def _is_small(tensor: Any) -> bool:
+    return int(np.prod(tensor.dims)) <= _SMALL_TENSOR and not tensor.external_data
+
+
+def _domain(domain: str) -> str:
+    return "" if domain == "ai.onnx" else domain
+
+
+def _read_inside(graph: Any) -> set[str]:
+    found = {name for node in graph.node for name in node.input} | {one.name for one in graph.output}
+    return found | {name for node in graph.node for inner in nested_graphs(node) for name in _read_inside(inner)}
+
+
+def _value(node: Any) -> NDArray[Any] | None:
+    """What a Constant holds; None for text and sparse ones."""
+    said = attributes(node)
+    if "value" in said:
+        return np.asarray(said["value"])
+    for name, dtype in (("value_float", np.float32), ("value_floats", np.float32)):
+        if name in said:
+            return np.asarray(said[name], dtype)
+    for name in ("value_int", "value_ints"):
+        if name in said:
+            return np.asarray(said[name], np.int64)
+    return None
+
+
+def named(use: Use) -> str:
+    """A node as people find it: ``the ONNX file's operator `LRN` (node conv1/norm)``."""
+    kind = f"{use.domain}.{use.kind}" if use.domain else use.kind
+    where = use.name or (f"that makes {use.outputs[0]}" if use.outputs else "")
+    return f"the ONNX file's operator `{kind}`" + (f" (node {where})" if where else "")
+
+
+def lacks_gradient(model: Any, output: str, inputs: Sequence[TensorFacts]) -> str | None:
+    """Why one output of a model has no gradient here; None where it has.
+
+    Args:
+        model: the ``onnx.ModelProto``, its inputs adapted.
+        output: the tensor that is explained.
+        inputs: what the data gives.
+    """
+    for tensor in inputs:
+        if tensor.dtype not in FLOATS:
+            return f"the ONNX file's input `{tensor.name}` is {tensor.dtype}, and slopes are of floats"
+    graph = Graph.of(model, output)
+    known, live = operators(), {tensor.name for tensor in inputs}
+    last = ""
+    for use in graph.uses:
+        operator = known.get((use.domain, use.kind))
+        if operator is None:
+            return f"{named(use)} has no gradient here"
+        if use.domain == "" and use.opset < OLDEST:
+            return f"the ONNX file is of opset {use.opset}, and gradients begin with opset {OLDEST}"
+        refused = operator.refuses(use) if operator.refuses else None
+        if refused:
+            return f"{named(use)} has no gradient here: {refused}"
+        if live.intersection(use.inputs):
+            if operator.flat or _to_whole_numbers(use):
+                last = named(use)
+            else:
+                live.update(use.outputs)
+    if output not in live:
+        return f"its gradient is 0 everywhere: {last or 'no input'} {'cuts' if last else 'reaches'} the output{' off' * bool(last)}"
+    return None
+
+
+OLDEST = 7
+"""The first opset whose operators broadcast as NumPy does."""
+
+_FLOAT_CODES = frozenset({1, 10, 11, 16})
+
+
+def _to_whole_numbers(use: Use) -> bool:
+    return use.kind == "Cast" and use.attributes.get("to") not in _FLOAT_CODES

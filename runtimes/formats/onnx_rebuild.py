@@ -1,0 +1,147 @@
+"""An ONNX graph as a TensorFlow function: each node by what `runtimes.formats.tf_operators` says that it computes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtimes.formats.keras_runtime import tensorflow
+from runtimes.formats.onnx_differentiable import Graph, named
+from runtimes.formats.tf_operators import operators
+from runtimes.formats.tf_operators.declaring import Call, Laid, Unsupported, Use
+from runtimes.target import ModelFileError
+
+Array = NDArray[Any]
+
+
+class Rebuilt:
+    """One output of a model as a function of tensors; to be traced by `tf.function`."""
+
+    def __init__(self, model: Any, output: str, folder: Path, floats: str = "float32") -> None:
+        """Read a model, and compute what rests on its constants alone, once.
+
+        Args:
+            model: the ``onnx.ModelProto``.
+            output: the tensor that is wanted.
+            folder: where its external data is, if it has any.
+            floats: what stands for float32; ``float64`` where gradients are held against differences.
+
+        Raises:
+            ModelFileError: a node that is not rebuilt.
+        """
+        self._tf = tensorflow()
+        self._floats = floats
+        graph = Graph.of(model, output, folder)
+        self.output = output
+        self._constants: dict[str, Array] = {name: self._typed(value) for name, value in graph.constants.items()}
+        self._uses: list[Use] = []
+        for use in graph.uses:
+            given = [one for one in use.inputs if one]
+            if all(one in self._constants for one in given) and (given or use.kind == "Constant"):
+                self._fold(use)
+            else:
+                self._uses.append(use)
+
+    def _typed(self, value: Array) -> Array:
+        return value.astype(self._floats) if value.dtype == np.float32 else value
+
+    def _fold(self, use: Use) -> None:
+        held = {name: Laid.plainly(self._tf.constant(self._constants[name])) for name in use.inputs if name}
+        for name, made in self._made(use, held).items():
+            self._constants[name] = made.plain(self._tf).numpy()
+
+    def __call__(self, tensors: Mapping[str, Any]) -> Any:
+        """The output for inputs by name, with its axes as ONNX has them."""
+        for _, made in self.steps(tensors):
+            if self.output in made:
+                return made[self.output].plain(self._tf)
+        return tensors[self.output] if self.output in tensors else self._tf.constant(self._constants[self.output])
+
+    def steps(self, tensors: Mapping[str, Any]) -> Iterator[tuple[Use, dict[str, Laid]]]:
+        """Each node with what it makes, one after the other."""
+        tf = self._tf
+        held: dict[str, Laid] = {name: Laid.plainly(tensor) for name, tensor in tensors.items()}
+        last = {name: place for place, use in enumerate(self._uses) for name in use.inputs}
+        for place, use in enumerate(self._uses):
+            for name in use.inputs:
+                if name in self._constants and name not in held:
+                    held[name] = Laid.plainly(tf.constant(self._constants[name]))
+            made = self._made(use, held)
+            yield use, made
+            held.update(made)
+            for name in use.inputs:
+                if last.get(name) == place:
+                    held.pop(name, None)
+
+    def _made(self, use: Use, held: Mapping[str, Laid]) -> dict[str, Laid]:
+        operator = operators()[use.domain, use.kind]
+        values = tuple(self._constants.get(name) if name else None for name in use.inputs)
+        call = Call(self._tf, use, values, self._floats)
+        given = [held[name] if name else None for name in use.inputs]
+        try:
+            found = self._run(operator.style, operator.run, call, given)
+        except Unsupported as error:
+            raise ModelFileError(
+                f"{named(use)} has no gradient here: {error}",
+                "give `model.keras` for gradients",
+            ) from error
+        several = found if isinstance(found, tuple) else (found,)
+        return {name: one for name, one in zip(use.outputs, several, strict=False) if name}
+
+    def _run(self, style: str, run: Any, call: Call, given: Sequence[Laid | None]) -> Any:
+        tf = self._tf
+        if style == "laid":
+            return run(call, *given)
+        if style == "plain":
+            made = run(call, *[None if one is None else one.plain(tf) for one in given])
+            return tuple(map(Laid.plainly, made)) if isinstance(made, tuple) else Laid.plainly(made)
+        order = _common_order(given, call.values)
+        whole = sum(one is not None and one.rank == len(order) for one in given)
+        made = run(
+            call,
+            *[
+                None if one is None else self._aligned(one, order) if value is None else self._slim(one, value, order, whole)
+                for one, value in zip(given, call.values, strict=True)
+            ],
+        )
+        return tuple(Laid(one, order) for one in made) if isinstance(made, tuple) else Laid(made, order)
+
+    def _slim(self, one: Laid, value: Array, order: tuple[int, ...], whole: int) -> Any:
+        """A constant turned into an order, without the axes of 1 in front that broadcasting gives it anyway.
+
+        TensorFlow takes what is added to a product for a bias, and refuses one with more axes than its own.
+        """
+        if value.ndim and value.ndim < len(order):
+            value = value.reshape((1,) * (len(order) - value.ndim) + value.shape)
+        turned = np.transpose(value, np.argsort(order)) if value.ndim else value
+        while turned.ndim > 1 and turned.shape[0] == 1 and whole > (one.rank == len(order)):
+            turned = turned[0]
+        return self._tf.constant(turned)
+
+    def _aligned(self, one: Laid, order: tuple[int, ...]) -> Any:
+        """A tensor with its axes in an order, and axes of 1 for those that it does not have."""
+        tf = self._tf
+        plain = order == tuple(range(len(order)))
+        if one.rank == len(order):
+            return one.in_order(tf, order)
+        tensor = one.plain(tf)
+        if one.rank == 0 or plain:
+            return tensor
+        missing = len(order) - one.rank
+        value = tf.reshape(tensor, tf.concat([tf.ones(missing, "int32"), tf.shape(tensor)], 0))
+        sizes = [1] * missing + [-1 if size is None else size for size in tensor.shape]
+        if sizes.count(-1) <= 1:
+            value = tf.reshape(tensor, sizes)
+        return Laid.plainly(value).in_order(tf, order)
+
+
+def _common_order(given: Sequence[Laid | None], values: Sequence[Array | None]) -> tuple[int, ...]:
+    """The order that most of the largest tensors have; those that the file holds are turned without cost."""
+    present = [(one, value is not None) for one, value in zip(given, values, strict=True) if one is not None]
+    rank = max(one.rank for one, _ in present)
+    orders = [one.order for one, constant in present if one.rank == rank and not constant]
+    if not orders:
+        return tuple(range(rank))
+    return max(orders, key=lambda order: (orders.count(order), order != tuple(range(rank))))

@@ -1,0 +1,195 @@
+"""LSTM, GRU and RNN, step by step, with lengths, directions, peepholes and clipping."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from runtimes.formats.tf_operators.declaring import Call, Unsupported, Use, operator
+
+_GIVEN = {"Affine", "Elu", "HardSigmoid", "LeakyRelu", "Relu", "ScaledTanh", "Sigmoid", "Softplus", "Softsign", "Tanh"}
+_GIVEN |= {"ThresholdedRelu"}
+
+
+def _strange(use: Use) -> str | None:
+    for name in use.attributes.get("activations", ()):
+        if name not in _GIVEN:
+            return f"the activation {name}"
+    return None
+
+
+def _activations(call: Call, defaults: Sequence[str], directions: int) -> list[Callable[[Any], Any]]:
+    names = call.attribute("activations") or list(defaults) * directions
+    alphas, betas = iter(call.attribute("activation_alpha") or ()), iter(call.attribute("activation_beta") or ())
+    return [_activation(call.tf, name, alphas, betas) for name in names]
+
+
+def _activation(tf: Any, name: str, alphas: Any, betas: Any) -> Callable[[Any], Any]:
+    simple = {"Sigmoid": tf.sigmoid, "Tanh": tf.tanh, "Relu": tf.nn.relu, "Softplus": tf.math.softplus}
+    simple["Softsign"] = tf.nn.softsign
+    if name in simple:
+        found: Callable[[Any], Any] = simple[name]
+        return found
+    if name == "LeakyRelu":
+        slope = next(alphas, 0.01)
+        return lambda x: tf.nn.leaky_relu(x, slope)
+    if name == "ThresholdedRelu":
+        limit = next(alphas, 1.0)
+        return lambda x: tf.where(x > limit, x, tf.zeros_like(x))
+    if name == "Elu":
+        height = next(alphas, 1.0)
+        return lambda x: tf.where(x > 0, x, height * tf.math.expm1(tf.minimum(x, tf.zeros_like(x))))
+    if name == "HardSigmoid":
+        slope, middle = next(alphas, 0.2), next(betas, 0.5)
+        return lambda x: tf.clip_by_value(slope * x + middle, tf.zeros((), x.dtype), tf.ones((), x.dtype))
+    first, second = next(alphas, 1.0), next(betas, 1.0 if name == "ScaledTanh" else 0.0)
+    if name == "ScaledTanh":
+        return lambda x: first * tf.tanh(second * x)
+    return lambda x: first * x + second
+
+
+Step = Callable[[Any, tuple[Any, ...]], tuple[Any, ...]]
+"""The input of one moment and the state before it to the state after it; the first of the state is what is given out."""
+
+
+def _walk(call: Call, x: Any, lengths: Any, state: tuple[Any, ...], step: Step, backwards: bool) -> tuple[Any, tuple[Any, ...]]:
+    """Every moment's output ``(time, rows, hidden)`` and the last state; rows that have ended keep their state."""
+    tf = call.tf
+    time = x.shape[0]
+    if time is None:
+        raise Unsupported("how many moments it goes through is only known when it runs")
+    outputs: list[Any] = [None] * time
+    for moment in reversed(range(time)) if backwards else range(time):
+        after = step(x[moment], state)
+        if lengths is not None:
+            lives = (moment < lengths)[:, None]
+            after = tuple(tf.where(lives, new, old) for new, old in zip(after, state, strict=True))
+            outputs[moment] = tf.where(lives, after[0], tf.zeros_like(after[0]))
+        else:
+            outputs[moment] = after[0]
+        state = after
+    return tf.stack(outputs), state
+
+
+def _clipped(call: Call) -> Callable[[Any], Any]:
+    limit = call.attribute("clip")
+    if limit is None:
+        return lambda x: x
+    return lambda x: call.tf.clip_by_value(x, call.scalar(-limit, x), call.scalar(limit, x))
+
+
+def _through(call: Call, x: Any, lengths: Any, starts: Sequence[Any], cell: Callable[[int], Step]) -> tuple[Any, ...]:
+    """Every direction: outputs ``(time, directions, rows, hidden)``, and the last state ``(directions, rows, hidden)``."""
+    tf = call.tf
+    rows_first = bool(call.attribute("layout", 0))
+    if rows_first:
+        x = tf.transpose(x, (1, 0, 2))
+        starts = [None if one is None else tf.transpose(one, (1, 0, 2)) for one in starts]
+    direction = call.attribute("direction", "forward")
+    number = 2 if direction == "bidirectional" else 1
+    hidden, rows = call.attribute("hidden_size"), tf.shape(x)[1]
+    made, ends = [], []
+    for which in range(number):
+        zeros = tf.zeros(tf.stack([rows, hidden]), x.dtype)
+        state = tuple(zeros if one is None else one[which] for one in starts)
+        backwards = direction == "reverse" or which == 1
+        outputs, end = _walk(call, x, lengths, state, cell(which), backwards)
+        made.append(outputs)
+        ends.append(end)
+    last = tuple(tf.stack([end[part] for end in ends]) for part in range(len(starts)))
+    if rows_first:
+        return tf.transpose(tf.stack(made), (2, 1, 0, 3)), *(tf.transpose(one, (1, 0, 2)) for one in last)
+    return tf.stack(made, axis=1), *last
+
+
+def _biases(call: Call, bias: Any, which: int, gates: int) -> tuple[Any, Any]:
+    tf, hidden = call.tf, call.attribute("hidden_size")
+    if bias is None:
+        return 0.0, 0.0
+    return tuple(tf.split(bias[which], [gates * hidden, gates * hidden]))  # type: ignore[return-value]
+
+
+@operator("RNN", refuses=_strange)
+def rnn(
+    call: Call, x: Any, weight: Any, recurrence: Any, bias: Any = None, lengths: Any = None, start: Any = None
+) -> Any:
+    tf, clipped = call.tf, _clipped(call)
+    functions = _activations(call, ["Tanh"], weight.shape[0])
+
+    def cell(which: int) -> Step:
+        first, second = _biases(call, bias, which, 1)
+
+        def step(now: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
+            total = tf.matmul(now, weight[which], transpose_b=True) + tf.matmul(
+                state[0], recurrence[which], transpose_b=True
+            )
+            return (functions[which](clipped(total + first + second)),)
+
+        return step
+
+    return _through(call, x, lengths, [start], cell)
+
+
+@operator("LSTM", refuses=_strange)
+def lstm(
+    call: Call,
+    x: Any,
+    weight: Any,
+    recurrence: Any,
+    bias: Any = None,
+    lengths: Any = None,
+    start: Any = None,
+    start_cell: Any = None,
+    peepholes: Any = None,
+) -> Any:
+    tf, clipped = call.tf, _clipped(call)
+    functions = _activations(call, ["Sigmoid", "Tanh", "Tanh"], weight.shape[0])
+    couples = bool(call.attribute("input_forget", 0))
+
+    def cell(which: int) -> Step:
+        gate, squash, give = functions[3 * which : 3 * which + 3]
+        first, second = _biases(call, bias, which, 4)
+        peeps = (0.0, 0.0, 0.0) if peepholes is None else tf.split(peepholes[which], 3)
+
+        def step(now: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
+            hidden, held = state
+            total = tf.matmul(now, weight[which], transpose_b=True) + first + second
+            total += tf.matmul(hidden, recurrence[which], transpose_b=True)
+            into, out, forget, new = tf.split(total, 4, axis=1)  # ONNX's order: i, o, f, c
+            into = gate(clipped(into + peeps[0] * held))
+            forget = 1.0 - into if couples else gate(clipped(forget + peeps[2] * held))
+            held = forget * held + into * squash(clipped(new))
+            return gate(clipped(out + peeps[1] * held)) * give(held), held
+
+        return step
+
+    return _through(call, x, lengths, [start, start_cell], cell)
+
+
+@operator("GRU", refuses=_strange)
+def gru(
+    call: Call, x: Any, weight: Any, recurrence: Any, bias: Any = None, lengths: Any = None, start: Any = None
+) -> Any:
+    tf, clipped, hidden = call.tf, _clipped(call), call.attribute("hidden_size")
+    functions = _activations(call, ["Sigmoid", "Tanh"], weight.shape[0])
+    linear_first = bool(call.attribute("linear_before_reset", 0))
+
+    def cell(which: int) -> Step:
+        gate, squash = functions[2 * which : 2 * which + 2]
+        first, second = _biases(call, bias, which, 3)
+        gates, new = tf.split(recurrence[which], [2 * hidden, hidden])
+        of_gates, of_new = (second, second) if bias is None else tf.split(second, [2 * hidden, hidden])
+
+        def step(now: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
+            before = state[0]
+            update, reset, fresh = tf.split(tf.matmul(now, weight[which], transpose_b=True) + first, 3, axis=1)
+            recurred = tf.matmul(before, gates, transpose_b=True) + of_gates
+            of_update, of_reset = tf.split(recurred, 2, axis=1)  # ONNX's order: z, r, h
+            update, reset = gate(clipped(update + of_update)), gate(clipped(reset + of_reset))
+            if linear_first:
+                fresh += reset * (tf.matmul(before, new, transpose_b=True) + of_new)
+            else:
+                fresh += tf.matmul(reset * before, new, transpose_b=True) + of_new
+            return ((1.0 - update) * squash(clipped(fresh)) + update * before,)
+
+        return step
+
+    return _through(call, x, lengths, [start], cell)

@@ -1,0 +1,192 @@
+"""The black box opened: ONNX files rebuilt as TensorFlow functions, so that they have gradients.
+
+A rebuild is believed only where it gives what ONNX Runtime gives: every handle holds itself against it when it is opened.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from runtimes.capabilities import Floats, Inputs, Integers, View
+from runtimes.formats.batches import Arrays, conform, n_rows, probe, slices
+from runtimes.formats.calls import in_calls
+from runtimes.formats.keras_runtime import tensorflow
+from runtimes.formats.onnx_differentiable import lacks_gradient, named
+from runtimes.formats.onnx_facts import facts_of
+from runtimes.formats.onnx_rebuild import Rebuilt
+from runtimes.formats.onnx_slopes import chosen_score
+from runtimes.frameworks.onnx_runtime import OnnxPredictor, Setting, exposing, reading_of, session_of
+from runtimes.target import ModelFacts, ModelFileError, Target, TensorFacts
+
+TARGET = Target(
+    name="onnx_tensorflow",
+    formats=("onnx",),
+    suffixes=(".onnx",),
+    capabilities=frozenset({"Predictor", "Differentiable"}),
+    distributions=("tensorflow", "onnx", "onnxruntime", "numpy"),
+    price=2.5,
+    rests_on=("onnx_runtime",),
+)
+
+PROBE_ROWS = 3
+TOLERANCE = 1e-4
+"""Largest difference to ONNX Runtime on the rows of the probe, in the score's unit, or as a part of its largest value where
+that is above 1. As for the parity of two files."""
+
+
+def inspect(path: Path, view: View | None = None) -> ModelFacts:
+    """Read static facts of an ONNX file, as it will answer under a view. Raises `ModelFileError`."""
+    return facts_of(path, view)
+
+
+def open_model(path: Path, view: View) -> "RebuiltModel":
+    """Rebuild an ONNX file for one view, and hold it against ONNX Runtime.
+
+    Raises:
+        ModelFileError: the file is refused, cannot give this score, has no gradient here, or the rebuild is another model.
+    """
+    model, inputs, setting = reading_of(path, view)
+    lacks = lacks_gradient(model, setting.tail.scores, inputs)
+    if lacks or setting.raw == "trees":
+        reason = lacks or "trees have no gradient"
+        raise ModelFileError(f"`{path.name}`: {reason}", "give `model.keras` for gradients")
+    exposed = exposing(model, setting)
+    rebuilt = Rebuilt(exposed, exposed.graph.output[0].name, path.parent.resolve())
+    handle = RebuiltModel(rebuilt, inputs, setting)
+    _hold_against_runtime(path, exposed, handle)
+    return handle
+
+
+class RebuiltModel(OnnxPredictor):
+    """A model in one view with gradients; see `runtimes.capabilities.Differentiable`."""
+
+    def __init__(self, rebuilt: Rebuilt, inputs: tuple[TensorFacts, ...], setting: Setting) -> None:
+        super().__init__(None, inputs, setting)
+        self.rebuilt = rebuilt
+        self.inputs = inputs
+        self.fixed = setting.rows
+        tf = tensorflow()
+        specs = [tf.TensorSpec((setting.rows, *tensor.shape[1:]), tensor.dtype) for tensor in inputs]
+        signature = [tf.TensorSpec((setting.rows,), "int32"), *specs]
+        self._forward = tf.function(self._raw, input_signature=specs, autograph=False).get_concrete_function()
+        self._backward = tf.function(self._slopes, input_signature=signature, autograph=False)
+        self._raw_columns: int | None = None
+
+    def _raw(self, *tensors: Any) -> Any:
+        return self.rebuilt({tensor.name: given for tensor, given in zip(self._inputs, tensors, strict=True)})
+
+    def _slopes(self, target: Any, *tensors: Any) -> Any:
+        tf = tensorflow()
+        with tf.GradientTape() as tape:
+            tape.watch(tensors)
+            raw = self._raw(*tensors)
+            setting = self._setting
+            how = (setting.view, setting.tail.activation, setting.raw)
+            score = chosen_score(tf, raw, target, self.raw_columns(), *how)
+        return tape.gradient(score, list(tensors), unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+    def _run(self, arrays: Inputs) -> Any:
+        tf = tensorflow()
+        return self._forward(*[tf.constant(array) for array in arrays.values()]).numpy()
+
+    def gradient(self, inputs: Inputs, target: Integers) -> Mapping[str, Floats]:
+        """Compute d score[row, target[row]] / d inputs, float64, each array shaped as its input.
+
+        Raises:
+            ValueError: the rows are not what the model reads, or a target is no column of the view.
+        """
+        arrays = conform(inputs, self._inputs)
+        rows, columns = n_rows(arrays), np.asarray(target)
+        width = self._width()
+        if columns.shape != (rows,) or (rows and not 0 <= columns.min() <= columns.max() < width):
+            raise ValueError(f"targets must be {rows} column positions from 0 to {width - 1}")
+        if rows == 0:
+            return {name: np.zeros(array.shape) for name, array in arrays.items()}
+
+        def answer(start: int, stop: int) -> Floats:
+            those = {name: array[start:stop] for name, array in arrays.items()}
+            those["target of each row"] = columns[start:stop].astype(np.int32)
+            part, real = next(slices(those, stop - start, self._fixed))
+            wanted = part.pop("target of each row")
+            return self._flat(wanted, part)[:real]
+
+        flat = in_calls(self, rows, answer, fixed=self._fixed)
+        self.spent.backward += rows
+        found, at = {}, 0
+        for name, array in arrays.items():
+            size = int(np.prod(array.shape[1:]))
+            found[name] = flat[:, at : at + size].reshape(array.shape)
+            at += size
+        return found
+
+    def _flat(self, target: NDArray[Any], arrays: Arrays) -> Floats:
+        tf = tensorflow()
+        slopes = self._backward(tf.constant(target), *[tf.constant(array) for array in arrays.values()])
+        rows = len(target)
+        return np.concatenate([np.asarray(slope.numpy(), np.float64).reshape(rows, -1) for slope in slopes], axis=1)
+
+    def raw_columns(self) -> int:
+        """How many numbers the graph answers a row, after what the view asks to be done with them."""
+        if self._raw_columns is None:
+            self._raw_columns = self._columns(probe(self._inputs), self._fixed or 1).shape[1]
+        return self._raw_columns
+
+    def _width(self) -> int:
+        view, made = self._setting.view, self.raw_columns()
+        return 2 if made == 1 and view.score != "value" and view.task == "classification" else made
+
+    def answer(self, arrays: Arrays) -> NDArray[Any]:
+        """What the graph answers, as it is."""
+        found: NDArray[Any] = self._run(arrays)
+        return found
+
+
+def _hold_against_runtime(path: Path, exposed: Any, handle: RebuiltModel) -> None:
+    """Compare the rebuild with ONNX Runtime on a few rows. Raises `ModelFileError` where they are not the same model."""
+    rng = np.random.default_rng(0)
+    arrays = {
+        name: rng.standard_normal((handle.fixed or PROBE_ROWS, *array.shape[1:])).astype(array.dtype)
+        for name, array in probe(handle.inputs).items()
+    }
+    theirs = session_of(path, exposed).run(None, arrays)[0]
+    if _far(handle.answer(arrays), theirs):
+        where = _first_difference(path, exposed, handle, arrays)
+        raise ModelFileError(
+            f"`{path.name}`: its rebuild in TensorFlow is not the same model as the file on ONNX Runtime{where}",
+            "give `model.keras` for gradients, and report the file's operators",
+        )
+
+
+def _far(ours: Any, theirs: Any) -> bool:
+    if ours.shape != theirs.shape:
+        return True
+    first, second = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    finite = np.isfinite(second)
+    if not np.array_equal(finite, np.isfinite(first)):
+        return True
+    largest = max(1.0, float(np.abs(second[finite]).max(initial=0.0)))
+    return float(np.abs(first[finite] - second[finite]).max(initial=0.0)) > TOLERANCE * largest
+
+
+def _first_difference(path: Path, exposed: Any, handle: RebuiltModel, arrays: Arrays) -> str:
+    """The first node after which the two differ, in words."""
+    import onnx
+
+    tf = tensorflow()
+    asked = onnx.ModelProto()
+    asked.CopyFrom(exposed)
+    steps = list(handle.rebuilt.steps({name: tf.constant(array) for name, array in arrays.items()}))
+    there = {value.name for value in asked.graph.output}
+    made = {name for node in asked.graph.node for name in node.output if name}
+    for _, found in steps:
+        asked.graph.output.extend(onnx.ValueInfoProto(name=name) for name in found if name in made - there)
+    session = session_of(path, asked)
+    theirs = dict(zip([value.name for value in session.get_outputs()], session.run(None, arrays), strict=True))
+    for use, found in steps:
+        for name, one in found.items():
+            if name in theirs and _far(one.plain(tf).numpy(), theirs[name]):
+                return f": {named(use)} gives other numbers"
+    return ""
