@@ -128,7 +128,7 @@ def _with_means(activations: Any, slopes: Any) -> Any:
 
 
 def rules(name: str, handle: Any, images: Any, target: Any) -> None:
-    """Guided backpropagation and deconvolution beside xplique's."""
+    """Guided backpropagation and deconvolution beside xplique's, whose guided ReLU lets through what is cut off above."""
     from xplique.attributions import DeconvNet, GuidedBackprop
 
     input_name = handle._inputs[0].name
@@ -139,6 +139,24 @@ def rules(name: str, handle: Any, images: Any, target: Any) -> None:
         run = {input_name: images}
         found, fast = timed(lambda run=run, rule=rule: handle.rectified_gradient(run, target, rule)[input_name])
         said(name, rule, "xplique", apart(found, theirs), fast, slow)
+        cut = [layer for layer in explainer.model.layers if getattr(layer, "max_value", None)]
+        if rule == "guided" and cut:
+            explainer = kind(handle._model, batch_size=len(images), reducer=None)
+            for layer in explainer.model.layers:
+                if getattr(layer, "max_value", None):
+                    layer.call = _off_above(layer.max_value)
+            said(name, rule + ", off above as well", "xplique", apart(found, explainer(images, one_hot)), fast, slow)
+
+
+def _off_above(limit: float) -> Any:
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def guided(given: Any) -> Any:
+        on = tf.cast((given > 0) & (given < limit), given.dtype)
+        return tf.clip_by_value(given, 0.0, limit), lambda slope: tf.nn.relu(slope) * on
+
+    return guided
 
 
 def score_cams(name: str, handle: Any, images: Any, target: Any) -> None:

@@ -4,7 +4,8 @@
 
 FOLDER holds the models (`_cases.py` says which). Each run measures a method and then a bare `tf.function` of the same
 model's gradient on as many rows as the method has asked, in batches of the handle's size, one batch again and again; the
-ratio is taken within the run, and the median of the ratios is printed. Both have one thread. ``other`` is what the ratio
+ratio is taken within the run, and the median of the ratios is printed. Both have one thread, and time is the processor's, so
+that other work on the machine does not count. ``other`` is what the ratio
 leaves, in microseconds a row.
 
 With ``--memory``: the peak of a process that explains one row of each model by integrated gradients in 16 and in 256
@@ -32,9 +33,9 @@ METHODS = "saliency,integrated_gradients,smoothgrad,expected_gradients"
 
 
 def seconds(work: Callable[[], object]) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     work()
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 def measure(case: Case, method: str, runs: int) -> tuple[int, float, float]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pgx_compiler.evidence.results import Attribution, Report, RowReport, Scores
 from pgx_compiler.methods.apply import Attributed, attribute, base_values, compare, judge, make_global, state
-from pgx_compiler.methods.declaration import Declaration, Shape
+from pgx_compiler.methods.declaration import Declaration, Shape, UnfitParams
 from pgx_compiler.modalities.data import AuditData, Split, Variable
 from pgx_compiler.modalities.features import FIXED, Rows
 from pgx_compiler.modalities.game import game_of_row
@@ -390,9 +390,12 @@ def conservation(declaration: Declaration, bench: Bench, seed: int) -> Sequence[
     return _beyond(gap, 1e-4 * _scale(found), "values do not add up to the score")
 
 
-def same_report(declaration: Declaration, bench: Bench, seed: int) -> Sequence[str]:
+def same_report(declaration: Declaration, bench: Bench, seed: int) -> Sequence[str] | None:
     """The same seed gives the same report on the whole model, bit by bit."""
-    one, other = _reported(declaration, bench, seed), _reported(declaration, bench, seed)
+    try:
+        one, other = _reported(declaration, bench, seed), _reported(declaration, bench, seed)
+    except UnfitParams:  # the bench is not a model that this can be asked of
+        return None
     told = repr((one.measures, one.tables, one.charts)) != repr((other.measures, other.tables, other.charts))
     apart = [told, *(one.arrays[name].tobytes() != other.arrays[name].tobytes() for name in one.arrays)]
     return _beyond(np.array(apart, np.float64), 0.0, "the same seed reports something else")
@@ -409,6 +412,15 @@ def adversaries_hold(declaration: Declaration, bench: Bench, seed: int) -> Seque
         *_beyond(np.asarray((before != after) != arrays["found"], np.float64), 0.0, "a change does not do what is said"),
         *_beyond(np.asarray(fixed, np.float64), 0.0, "what is never perturbed is changed"),
     ]
+
+
+def helps_itself(declaration: Declaration, bench: Bench, seed: int) -> Sequence[str] | None:
+    """No training row speaks against its own label."""
+    try:
+        itself = _reported(declaration, bench, seed).arrays["self_influence"]
+    except UnfitParams:  # the bench's last layer is not one that can be looked at
+        return None
+    return _beyond(-itself, 1e-9 * np.abs(itself).max(), "a training row speaks against its own label")
 
 
 LAWS: dict[str, Law] = {
@@ -446,6 +458,7 @@ LAWS: dict[str, Law] = {
         conservation,
         same_report,
         adversaries_hold,
+        helps_itself,
     )
 }
 

@@ -114,6 +114,8 @@ KOREAN = {
     "charts_left_out": "나머지 그림 {charts}개는 factsheet.json에 있습니다.",
     "more_facts": "나머지 사실 {facts}개는 끝의 색인에 있습니다.",
     "hidden_rows": "표나 그림 {count}개는 개별 행의 값을 보이므로 뺐습니다. 명세가 원자료를 내보내지 않습니다.",
+    "windows_lead": "왼쪽에서 오른쪽으로 시간이며, {steps}단계를 {windows}개 구간으로 나누었습니다.",
+    "channels_lead": "위에서 아래로: {channels}.",
     "own_features_lead": "행마다 특성이 달라서, 특성별로 행 평균을 내는 것은 뜻이 없습니다.",
     "by_word": "설명된 모든 행에서 가장 중요한 낱말",
     "word": "낱말",

@@ -127,6 +127,8 @@ ENGLISH = {
     "charts_left_out": "{charts} more charts are in factsheet.json.",
     "more_facts": "{facts} more facts are in the index at the end.",
     "hidden_rows": "{count} tables or charts show values of single rows and are left out: the spec keeps raw data out.",
+    "windows_lead": "From left to right: time, {windows} windows over {steps} steps.",
+    "channels_lead": "From top to bottom: {channels}.",
     "own_features_lead": "Every row has features of its own, so that a mean over rows means nothing feature by feature.",
     "by_word": "Words that matter most, over all rows explained",
     "word": "Word",

@@ -61,6 +61,20 @@ def number(message: memoryview, wanted: int) -> int:
     return found - 2**64 if found >= 2**63 else found
 
 
+def numbers(message: memoryview, wanted: int) -> Iterator[int]:
+    """The numbers of one repeated field, packed together or not."""
+    for at, value in fields(message):
+        if at != wanted:
+            continue
+        if isinstance(value, int):
+            yield value
+            continue
+        place = 0
+        while place < len(value):
+            one, place = _varint(value, place)
+            yield one
+
+
 def text(message: memoryview, wanted: int) -> str:
     """The text of one field; empty where it is not said."""
     return str(bytes(part(message, wanted)), "utf-8")

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from runtimes.formats.protobuf_wire import entries, number, part, parts, text, texts
+from runtimes.formats.protobuf_wire import entries, number, numbers, part, parts, text, texts
 from runtimes.formats.saved_model_names import OF_SAVING, OPERATIONS
 from runtimes.formats.signature import require_model_file
 from runtimes.target import ModelFileError, TensorFacts
@@ -116,12 +116,13 @@ def _read(path: Path, graph: memoryview) -> SavedModelFile:
     concrete = [name for name, _ in entries(objects, 2)]
     saver = {_node_of(text(part(graph, 3), at)) for at in (1, 2, 3)}
     _refuse_operations(path, nodes, functions, concrete, saver)
+    signature = _signature(path, dict(entries(graph, 5)))
     return SavedModelFile(
         path,
-        _signature(path, dict(entries(graph, 5))),
+        signature,
         nodes,
         functions,
-        sum(_elements(variable) for variable in _variables(objects)),
+        _parameters(objects, signature, nodes),
         text(part(graph, 1), 5),
         _beside(path),
     )
@@ -185,10 +186,21 @@ def _refuse_operations(
             )
 
 
-def _variables(objects: memoryview) -> Iterator[memoryview]:
-    """The ``SavedVariable``s (7) of an object graph's nodes (1)."""
-    for node in parts(objects, 1):
-        yield from parts(node, 7)
+def _parameters(objects: memoryview, signature: Signature, nodes: Iterable[GraphNode]) -> int:
+    """Numbers in the variables that a signature reads.
+
+    They are what its function is bound to (``SavedConcreteFunction.bound_inputs`` 2, positions in the object graph's nodes
+    1); a ``SavedVariable`` is field 7 of a node.
+    """
+    wrapped = {call for node in nodes if node.name in map(_node_of, signature.tensors.values()) for call in node.calls}
+    bound = {
+        place
+        for name, concrete in entries(objects, 2)
+        if name in wrapped
+        for place in numbers(concrete, 2)
+    }
+    objects_ = list(parts(objects, 1))
+    return sum(_elements(variable) for place in bound if place < len(objects_) for variable in parts(objects_[place], 7))
 
 
 def _elements(variable: memoryview) -> int:

@@ -1,4 +1,4 @@
-"""The white box: Keras files on TensorFlow, with gradients, and training from the file's own declaration."""
+"""The white box: Keras files and SavedModels on TensorFlow, with gradients; training from a file's own declaration."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -16,6 +16,9 @@ from runtimes.formats.keras_layers import LooksInside
 from runtimes.formats.keras_relevance import Propagates
 from runtimes.formats.keras_runtime import open_for_prediction, tensorflow, without_activation
 from runtimes.formats.keras_training import KerasTrainable
+from runtimes.formats.saved_model_facts import end_of, output_position, saved_model_facts
+from runtimes.formats.saved_model_file import read_saved_model
+from runtimes.formats.saved_model_runtime import load_signature, refused
 from runtimes.formats.scores import (
     as_columns,
     check_probabilities,
@@ -25,10 +28,13 @@ from runtimes.formats.scores import (
 )
 from runtimes.target import ModelFacts, ModelFileError, Target, TensorFacts
 
+SAVED_MODEL = ".pb"
+"""Suffix of a SavedModel's ``saved_model.pb``."""
+
 TARGET = Target(
     name="tensorflow_native",
     formats=("keras",),
-    suffixes=(".keras", ".h5"),
+    suffixes=(".keras", ".h5", SAVED_MODEL),
     capabilities=frozenset(
         {"Predictor", "Differentiable", "EmbeddingDifferentiable", "LayerDifferentiable", "Rectified"}
         | {"AttentionReadable"}
@@ -42,8 +48,8 @@ _MOST_ROWS = 1024
 
 
 def inspect(path: Path, view: View | None = None) -> ModelFacts:
-    """Read static facts of a Keras file, as it will answer under a view. Raises `ModelFileError`."""
-    return facts_of(path, view)
+    """Read static facts of a Keras file or SavedModel, as it will answer under a view. Raises `ModelFileError`."""
+    return saved_model_facts(path, view) if path.suffix.lower() == SAVED_MODEL else facts_of(path, view)
 
 
 def open_model(path: Path, view: View) -> "KerasPredictor":
@@ -52,9 +58,33 @@ def open_model(path: Path, view: View) -> "KerasPredictor":
     Raises:
         ModelFileError: the file is refused, or cannot give this score.
     """
+    if path.suffix.lower() == SAVED_MODEL:
+        return _open_saved_model(path, view)
     facts_of(path)
     file = read_keras(path)
     return handle_of(file, lambda: open_for_prediction(file), view)
+
+
+def _open_saved_model(path: Path, view: View) -> "KerasPredictor":
+    """Open a SavedModel by its signature; its variables stand beside it, or where the view says."""
+    facts = saved_model_facts(path, view)
+    file = read_saved_model(path)
+    output = output_position(file, view.output)
+    end = end_of(file, output)
+    head = end.head
+    _require_score(path, head, view)
+    below = view.score in ("logit", "log_odds") and head.removable
+    model = load_signature(file, view.adaptation.beside or file.beside, without=end if below else None)
+    arguments = (output, view, replace(head, activation="linear") if below else head, head)
+    if "Differentiable" not in facts.capabilities:
+        return KerasPredictor(model, file.signature.inputs, *arguments)
+    handle = DifferentiablePredictor(model, file.signature.inputs, *arguments)
+    try:
+        handle.trace()
+    # TensorFlow raises whatever the gradient of an operation raises, or LookupError where there is none.
+    except Exception as error:
+        raise refused(file, error) from error
+    return handle
 
 
 def open_trainable(path: Path) -> Trainable:
@@ -63,13 +93,13 @@ def open_trainable(path: Path) -> Trainable:
     Raises:
         ModelFileError: the file is refused, or declares no loss and optimizer.
     """
-    facts = facts_of(path)
-    file = read_keras(path)
+    facts = inspect(path)
     if "Trainable" not in facts.capabilities:
         raise ModelFileError(
             f"`{path.name}` declares no loss and optimizer of Keras' own, or has several outputs",
             "compile the model with a loss and an optimizer before saving it",
         )
+    file = read_keras(path)
     return KerasTrainable(file, facts, lambda build, view: _differentiable(file, build, view))
 
 
@@ -85,12 +115,7 @@ def handle_of(file: KerasFile, build: Callable[[], Any], view: View) -> "KerasPr
     """
     output = position_of(file, view.output)
     head = head_of(file, output)
-    possible = scores_of(head)
-    if view.score not in possible:
-        raise ModelFileError(
-            f"`{file.path.name}` cannot give the score `{view.score}` for its output `{head.output}`",
-            f"it can give {', '.join(sorted(possible))}",
-        )
+    _require_score(file.path, head, view)
     below = view.score in ("logit", "log_odds") and head.removable and head.activation in ("softmax", "sigmoid")
     model = build()
     if below:
@@ -105,6 +130,15 @@ def handle_of(file: KerasFile, build: Callable[[], Any], view: View) -> "KerasPr
     return KerasDifferentiable(model, inputs, *arguments)
 
 
+def _require_score(path: Path, head: Head, view: View) -> None:
+    possible = scores_of(head)
+    if view.score not in possible:
+        raise ModelFileError(
+            f"`{path.name}` cannot give the score `{view.score}` for its output `{head.output}`",
+            f"it can give {', '.join(sorted(possible))}",
+        )
+
+
 class KerasPredictor:
     """A model in one view; see `runtimes.capabilities.Predictor`."""
 
@@ -117,13 +151,15 @@ class KerasPredictor:
         self._view = view
         self._gives_logits = raw.activation != head.activation or head.activation == "linear"
         self._head = head
-        self.rows_per_call = rows_that_fit(inputs, _MOST_ROWS)
+        self._fixed = inputs[0].shape[0]
+        self.rows_per_call = self._fixed or rows_that_fit(inputs, _MOST_ROWS)
         self.spent = Spent()
         self._forward = self._compiled()
 
     def _specs(self) -> list[Any]:
         tf = tensorflow()
-        return [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in self._inputs]
+        dtypes = ["string" if tensor.dtype == "str" else tensor.dtype for tensor in self._inputs]
+        return [tf.TensorSpec(tensor.shape, dtype) for tensor, dtype in zip(self._inputs, dtypes, strict=True)]
 
     def _raw(self, arrays: Any) -> Any:
         """The model's chosen output as ``(rows, columns)``."""
@@ -147,7 +183,7 @@ class KerasPredictor:
         rows = n_rows(arrays)
         if rows == 0:
             return self._columns(self._answer(probe(self._inputs)))[:0]
-        parts = [self._answer(part) for part, _ in slices(arrays, self.rows_per_call, None)]
+        parts = [self._answer(part)[:real] for part, real in slices(arrays, self.rows_per_call, self._fixed)]
         self.spent.forward += rows
         return self._columns(np.concatenate(parts))
 
@@ -172,12 +208,16 @@ class KerasPredictor:
         return log_odds_of_probabilities(probabilities, exclusive or raw.shape[1] == 1)
 
 
-class KerasDifferentiable(KerasPredictor, LooksInside, Propagates):
+class DifferentiablePredictor(KerasPredictor):
     """A model in one view with gradients; see `runtimes.capabilities.Differentiable`."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self._backward = self._compiled_gradient()
+
+    def trace(self) -> None:
+        """Build the graph of the gradient now, so that what has none is known before any row is computed."""
+        self._backward.get_concrete_function()
 
     def _compiled_gradient(self) -> Any:
         tf = tensorflow()
@@ -233,12 +273,14 @@ class KerasDifferentiable(KerasPredictor, LooksInside, Propagates):
         if columns.shape != (rows,) or (rows and not 0 <= columns.min() <= columns.max() < width):
             raise ValueError(f"targets must be {rows} column positions from 0 to {width - 1}")
         parts: list[list[Floats]] = [[] for _ in arrays]
-        for start in range(0, rows, self.rows_per_call):
-            stop = start + self.rows_per_call
-            tensors = [tf.constant(array[start:stop]) for array in arrays.values()]
-            answer = self._backward(tf.constant(columns[start:stop], "int32"), *tensors)
+        done = 0
+        for part, real in slices(arrays, self.rows_per_call, self._fixed):
+            wanted = np.pad(columns[done : done + real], (0, n_rows(part) - real), "edge")
+            tensors = [tf.constant(array) for array in part.values()]
+            answer = self._backward(tf.constant(wanted, "int32"), *tensors)
             for found, slope in zip(parts, answer, strict=True):
-                found.append(np.asarray(slope.numpy(), np.float64))
+                found.append(np.asarray(slope.numpy()[:real], np.float64))
+            done += real
         self.spent.backward += rows
         return {
             name: np.concatenate(found) if found else np.zeros(arrays[name].shape)
@@ -246,9 +288,13 @@ class KerasDifferentiable(KerasPredictor, LooksInside, Propagates):
         }
 
     def _width(self) -> int:
-        shape = self._model.outputs[self._output].shape
+        shape = self._forward.get_concrete_function().structured_outputs.shape
         width = int(np.prod([size or 1 for size in shape[1:]]))
         return 2 if width == 1 and self._view.score != "value" and self._view.task == "classification" else width
+
+
+class KerasDifferentiable(DifferentiablePredictor, LooksInside, Propagates):
+    """A Keras model in one view with gradients, that can be looked into."""
 
 
 class KerasAbove(KerasDifferentiable):

@@ -115,6 +115,36 @@ class Attentive(Smooth):
         return {"attention": np.repeat(self.looks[None], rows, axis=0)}
 
 
+class Stacked(Smooth):
+    """score = relu(x * first + bias) * second: plain layers, ``hidden`` and ``score``."""
+
+    def __init__(self, first: Floats, bias: Floats, second: Floats) -> None:
+        super().__init__()
+        self.first, self.bias, self.second = first, bias, second
+        self.layers = (LayerShape("hidden", "Dense", bias.shape), LayerShape("score", "Dense", second.shape[1:]))
+
+    def hidden(self, flat: Floats) -> Floats:
+        return np.maximum(flat @ self.first + self.bias, 0)
+
+    def scores(self, flat: Floats) -> Floats:
+        return self.hidden(flat) @ self.second
+
+    def slopes(self, flat: Floats, target: Integers) -> Floats:
+        return (self.second.T[target] * (self.hidden(flat) > 0)) @ self.first.T
+
+    def activations(self, inputs: Inputs, layer: str) -> Floats:
+        flat = flatten(inputs)
+        self.spent.forward += len(flat)
+        return self.hidden(flat) if layer == "hidden" else self.scores(flat)
+
+    def layer_gradient(self, inputs: Inputs, target: Integers, layer: str) -> tuple[Floats, Floats]:
+        flat = flatten(inputs)
+        self.spent.backward += len(flat)
+        if layer == "hidden":
+            return self.hidden(flat), self.second.T[target].copy()
+        return self.scores(flat), np.eye(self.second.shape[1])[target]
+
+
 def facts_of(rows: Rows, capabilities: set[str], layers: tuple[LayerShape, ...], outputs: int) -> ModelFacts:
     return ModelFacts(
         format="keras",
@@ -162,5 +192,17 @@ def attentive_bench() -> Bench:
     return Bench("series attentive", "series", model, rows, facts_of(rows, capabilities, model.layers, 3))
 
 
+def stacked_bench() -> Bench:
+    """Three rows of six columns and two references; a third of the hidden units is off for all of them, the rest is on."""
+    rng = np.random.default_rng(23)
+    bias = np.where(np.arange(12) % 3 == 0, -9.0, 9.0)
+    model = Stacked(rng.uniform(-1, 1, (6, 12)), bias, rng.normal(size=(12, 3)))
+    features = FeatureMap(tuple("abcdef"), {"x": np.arange(6)})
+    drawn = rng.uniform(-1, 1, (5, 6))
+    rows = Rows({"x": drawn[:3]}, np.array([0, 1, 2]), References({"x": drawn[None, 3:]}), features)
+    capabilities = {"Predictor", "Differentiable", "LayerDifferentiable"}
+    return Bench("table stacked", "tabular", model, rows, facts_of(rows, capabilities, model.layers, 3), additive=True)
+
+
 def layered_benches() -> list[Bench]:
-    return [convolved_bench(), attentive_bench()]
+    return [convolved_bench(), attentive_bench(), stacked_bench()]

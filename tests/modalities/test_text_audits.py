@@ -57,7 +57,14 @@ def model(path: Path, masked: bool) -> None:
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
 
 
-def audited(folder: Path, data: dict[str, Any], inputs: dict[str, Any], masked: bool = False, **explain: Any) -> Any:
+def audited(
+    folder: Path,
+    data: dict[str, Any],
+    inputs: dict[str, Any],
+    masked: bool = False,
+    factsheet: dict[str, Any] | None = None,
+    **explain: Any,
+) -> Any:
     model(folder / "bag.onnx", masked)
     (folder / "words.json").write_text(json.dumps(WORDS))
     spec = {
@@ -76,7 +83,7 @@ def audited(folder: Path, data: dict[str, Any], inputs: dict[str, Any], masked: 
         },
         "agreement": [{"use": "sign_agreement"}],
         "faithfulness": [{"use": "deletion"}],
-        "factsheet": {"formats": ["json"]},
+        "factsheet": factsheet or {"formats": ["json"]},
     }
     (folder / "a.yaml").write_text(json.dumps(spec))
     return pgx.run(folder / "a.yaml", output=folder / "out", engine="inline")
@@ -162,3 +169,25 @@ def test_sentences_are_removed_whole(tmp_path: Path) -> None:
     # no word of this vocabulary ends a sentence: a text is one feature, worth all that its words add
     assert found["present"].sum(axis=1).tolist() == [1] * 5
     np.testing.assert_allclose(found["values"][:, 0], TABLE[np.array(IDS), 1].sum(axis=1) / LENGTH, atol=1e-6)
+
+
+@pytest.mark.parametrize("shows", [False, True])
+def test_words_stand_in_the_factsheet_only_where_the_spec_shows_rows(tmp_path: Path, shows: bool) -> None:
+    """Words are raw data: neither the page nor the facts may hold one unless the spec says so."""
+    from pgx_compiler.report import templates
+
+    np.savez(tmp_path / "ids.npz", ids=np.array(IDS[:2]), label=np.array(LABELS[:2]))
+    given = {"train": {"path": "ids.npz", "target": "label"}}
+    known = {"ids": {"kind": "tokens", "pad": 0, "vocabulary": "words.json"}}
+    audit = audited(tmp_path, given, known, factsheet={"formats": ["json"], "show_rows": shows})
+    page = templates.page(audit.factsheet)
+    told = "good" in page or '"good"' in audit.factsheet.model_dump_json()
+    assert told is shows
+    (first, *_) = audit.factsheet.explanations
+    assert [word.word for word in first.by_word][:1] == (["bad"] if shows else [])
+    if shows:
+        # <unk> very good film: each adds a sixth of its own number to the logit of `positive`
+        worth = {word.word: word.mean for word in first.by_word}
+        assert worth["good"] == pytest.approx(1.0, abs=1e-6)
+        assert worth["very"] == pytest.approx(0.2, abs=1e-6)
+        assert audit.factsheet.examples[0].features == ["<unk>", "very", "good", "film"]

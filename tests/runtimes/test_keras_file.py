@@ -41,7 +41,8 @@ def test_facts_of_a_small_network_are_counted_by_hand(archive: Archive) -> None:
     assert facts.n_outputs == 2
     assert facts.activation == "softmax"
     assert facts.scores == {"logit", "probability", "log_odds"}
-    assert facts.capabilities == {"Predictor", "Differentiable", "Trainable"}
+    offered = {"Predictor", "Differentiable", "LayerDifferentiable", "RulePropagating", "Trainable"}
+    assert facts.capabilities == offered
     assert facts.loss == "sparse_categorical_crossentropy"
     assert facts.inputs[0].shape == (None, 4)
     assert facts.outputs[0].shape == (None, 2)

@@ -32,7 +32,7 @@ class LastLayer:
     @property
     def parameters(self) -> int:
         """Numbers that the layer has learned."""
-        return self.activations.shape[1] * self.errors.shape[1]
+        return int(self.activations.shape[1] * self.errors.shape[1])
 
     @cached_property
     def hessian(self) -> Floats:
@@ -72,12 +72,12 @@ class LastLayer:
 
         One checkpoint of TracIn (Pruthi et al., 2020) in the last layer.
         """
-        return -(activations @ self.activations.T) * (slopes @ self.errors.T)
+        return np.asarray(-(activations @ self.activations.T) * (slopes @ self.errors.T), np.float64)
 
     def on_themselves(self, slopes: Floats, by_curvature: bool) -> Floats:
         """Influence of each training row on its own score, ``(training rows,)``; ``slopes`` as above, of the training rows."""
         if not by_curvature:
-            return -(self.activations**2).sum(axis=1) * (slopes * self.errors).sum(axis=1)
+            return np.asarray(-(self.activations**2).sum(axis=1) * (slopes * self.errors).sum(axis=1), np.float64)
         solved = self.solved(slopes, self.activations)
         moved = np.einsum("iou,iu->io", solved, self.activations)
         return np.asarray(-(moved * self.errors).sum(axis=1) / len(self.errors), np.float64)
@@ -108,13 +108,13 @@ class Said:
         rest[rows, target] = 0.0
         found = -rest / np.maximum(rest.sum(axis=1, keepdims=True), 1e-300)
         found[rows, target] = 1.0
-        return found
+        return np.asarray(found, np.float64)
 
     def errors(self, labels: Integers) -> Floats:
         """The probability of each class minus 1 for that of the label; of two classes, of the second alone."""
         found = self.probabilities.copy()
         found[np.arange(len(labels)), labels] -= 1.0
-        return found[:, 1:] if found.shape[1] == 2 else found
+        return np.asarray(found[:, 1:] if found.shape[1] == 2 else found, np.float64)
 
     def curvature(self) -> Floats:
         """``(rows, outputs, outputs)``: p (1 - p), or diag(p) - p pᵀ."""

@@ -81,16 +81,23 @@ def _noise_widths(rows: Rows, noise: float) -> dict[str, Floats]:
     """Standard deviation of the noise for each element of each row; 0 where an element is never perturbed."""
     widths: dict[str, Floats] = {}
     for name, array in rows.inputs.items():
-        widths[name] = np.zeros(array.shape)
         if not np.issubdtype(array.dtype, np.floating):
+            widths[name] = np.zeros(array.shape)
             continue
         together = tuple(range(1, array.ndim)) if array.ndim > 2 else ()
-        for row in range(len(rows)):
-            seen = np.concatenate([array[row : row + 1], rows.references.of_row(row)[name]]).astype(np.float64)
-            span = np.nanmax(seen, axis=(0, *together)) - np.nanmin(seen, axis=(0, *together))
-            owner = rows.features.of_row(row).owners[name]
-            widths[name][row] = np.where(owner == FIXED, 0.0, noise * span)
+        others = rows.references.inputs[name]
+        high, low = (
+            _over(which.reduce(others, axis=1), array, which, together) for which in (np.fmax, np.fmin)
+        )  # a missing value is no end of a range
+        span = np.broadcast_to(high.astype(np.float64) - low, array.shape)
+        widths[name] = np.where(rows.features.owners[name] == FIXED, 0.0, noise * span)
     return widths
+
+
+def _over(references: NDArray[Any], array: NDArray[Any], which: np.ufunc, axes: tuple[int, ...]) -> NDArray[Any]:
+    """The largest or smallest value of row and references, over some axes together."""
+    found: NDArray[Any] = which(references, array)
+    return which.reduce(found, axis=axes, keepdims=True) if axes else found
 
 
 def _noisy(row: NDArray[Any], width: Floats, count: int, rng: np.random.Generator) -> NDArray[Any]:

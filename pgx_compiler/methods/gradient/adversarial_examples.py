@@ -6,17 +6,21 @@ import numpy as np
 from pydantic import Field
 
 from pgx_compiler.evidence.results import Chart, Curve, Measure, Report, Table
-from pgx_compiler.evidence.summary import bootstrap_interval, wilson_interval
+from pgx_compiler.evidence.summary import bootstrap_interval
 from pgx_compiler.methods.declaration import Cost, Params, Shape, global_explanation
 from pgx_compiler.methods.gradient._attack_space import Bools, Space
 from pgx_compiler.methods.gradient._attacks import (
     HALVINGS,
+    NARROWINGS,
+    STRAIGHTENINGS,
     Found,
     back_to_boundary,
     deepfool,
     fast_gradient_sign,
     projected_gradient,
+    straightened,
 )
+from pgx_compiler.methods.precaution._significance import wilson
 from pgx_compiler.methods.precaution._wording import not_measured
 from pgx_compiler.modalities.data import AuditData
 from pgx_compiler.modalities.features import Rows
@@ -38,7 +42,8 @@ class AdversarialExamplesParams(Params):
     """How a change is looked for."""
 
     attack: Literal["deepfool", "pgd", "fgsm"] = "deepfool"
-    """``deepfool``: steps to the nearest boundary of the linearised model, small in total (L2). ``pgd``: projected gradient
+    """``deepfool``: steps to the nearest boundary of the linearised model, then turned to stand at right angles on the
+    boundary; small in total (L2). ``pgd``: projected gradient
     descent in boxes of growing size, small everywhere (largest change; Madry et al., 2018). ``fgsm``: one step by the sign
     of the gradient (Goodfellow et al., 2015), the weakest."""
     steps: Annotated[int, Field(ge=1, le=1000)] = 50
@@ -56,9 +61,11 @@ def cost(params: AdversarialExamplesParams, shape: Shape) -> Cost:
     levels = len(params.strengths)
     forward, backward = {
         "deepfool": (params.steps, params.steps * (1 + min(params.classes, max(1, shape.outputs - 1)))),
-        "pgd": (levels * (params.steps + 1), 2 * levels * params.steps),
+        "pgd": ((levels + NARROWINGS) * (params.steps + 1), 2 * (levels + NARROWINGS) * params.steps),
         "fgsm": (levels, 2),
     }[params.attack]
+    if params.attack == "deepfool":
+        forward, backward = forward + STRAIGHTENINGS * (2 + HALVINGS), backward + 2 * STRAIGHTENINGS
     # The rows as they are and as they end, the way back to the boundary, noise of the same size, and one gradient at rest.
     forward = shape.rows * (2 + forward + HALVINGS + NOISES) + min(params.compared, shape.train_rows)
     return Cost(forward=forward, backward=shape.rows * (1 + backward))
@@ -120,8 +127,9 @@ def adversarial_examples(
     first = scores.argmax(axis=1)
     flat: Bools = np.asarray(~space.gradient(model, np.zeros_like(space.unit), everyone, first).any(axis=1))
     attacked = _attack(model, space, scores, params, rng)
-    change = back_to_boundary(model, space, scores, attacked)
-    found = attacked[1]
+    change, found = back_to_boundary(model, space, scores, attacked), attacked[1]
+    if params.attack == "deepfool":
+        change = straightened(model, space, scores, change, found)
     reached = np.where(found, space.scores(model, change, everyone).argmax(axis=1), first) if found.any() else first
     noise = _by_noise(model, space, change, first, found, rng)
     chosen = np.sort(rng.permutation(len(data.train))[: params.compared])
@@ -195,7 +203,7 @@ def _measures(
     of_nearest = np.divide(length, nearest, out=np.full(n, np.inf), where=known)
     no_other = None if known.any() else "no row was changed, or no training row has another decision"
     return (
-        Measure("found", some / n, "Rows whose decision a change was found for", n, "share", wilson_interval(some, n)),
+        Measure("found", some / n, "Rows whose decision a change was found for", n, "share", wilson(some, n)),
         _median("distance", "Smallest change found that changes the decision (L2)", "ranges", length, found),
         _median("share_of_nearest", "The same as a share of the way to the nearest training row with another decision",
                 "share", of_nearest, known, no_other),
@@ -203,7 +211,7 @@ def _measures(
         _plain("features_for_most", f"Features that together have {MOST:.0%} of a change", "features", carried),
         _plain("changed_by_noise", "Random changes of the same size that change the decision too", "share", noise, "mean"),
         Measure("share_flat", float(flat.mean()), "Rows on which the gradient is zero, so that the search is blind", n,
-                "share", wilson_interval(int(flat.sum()), n), better="lower"),
+                "share", wilson(int(flat.sum()), n), better="lower"),
     )  # fmt: skip
 
 
@@ -256,7 +264,7 @@ def _curve(found: Bools, largest: Floats) -> Chart:
     n = len(found)
     x = (0.0, *map(float, sizes))
     y = tuple(float(k / n) for k in range(len(sizes) + 1))
-    bounds = [wilson_interval(k, n) or (0.0, 1.0) for k in range(len(sizes) + 1)]
+    bounds = [wilson(k, n) for k in range(len(sizes) + 1)]
     curve = Curve("changed", x, y, tuple(low for low, _ in bounds), tuple(high for _, high in bounds))
     return Chart(
         "steps",

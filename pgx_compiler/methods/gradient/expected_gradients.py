@@ -72,9 +72,7 @@ def expected_gradients(
     """
     each = params.samples // REPEATS
     references = len(rows.references)
-    drawn = [_spread_evenly(each, references, rng) for _ in range(len(rows) * REPEATS)]
-    share = np.concatenate([one[0] for one in drawn])
-    reference = np.concatenate([one[1] for one in drawn])
+    share, reference = _spread_evenly(len(rows) * REPEATS, each, references, rng)
     means = np.zeros((len(rows), REPEATS, len(rows.features)))
     for start in range(0, len(share), model.rows_per_call):
         point = np.arange(start, min(start + model.rows_per_call, len(share)))
@@ -90,8 +88,15 @@ def expected_gradients(
     return FeatureValues(means.mean(axis=1), error, {"sum_error": sum_error})
 
 
-def _spread_evenly(points: int, references: int, rng: np.random.Generator) -> tuple[Floats, Integers]:
-    """Shares of the path, one in each of as many equal parts of it, in random order; and references, each about as often."""
-    share = (rng.permutation(points) + rng.random(points)) / points
-    rounds = [rng.permutation(references) for _ in range(-(-points // references))]
-    return share, np.concatenate(rounds)[:points].astype(np.int64)
+def _spread_evenly(drawings: int, points: int, references: int, rng: np.random.Generator) -> tuple[Floats, Integers]:
+    """In each drawing one point in each of equally long parts of the path, in random order, and references about as often.
+
+    Returns:
+        Shares of the path and positions of references, ``(drawings * points,)`` each, drawing by drawing.
+    """
+    parts = rng.permuted(np.tile(np.arange(points), (drawings, 1)), axis=1)
+    share = (parts + rng.random((drawings, points))) / points
+    everyone = np.tile(np.arange(references), (drawings, 1))
+    rounds = [rng.permuted(everyone, axis=1) for _ in range(-(-points // references))]
+    reference = np.concatenate(rounds, axis=1)[:, :points].astype(np.int64)
+    return share.reshape(-1), reference.reshape(-1)

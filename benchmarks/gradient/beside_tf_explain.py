@@ -1,6 +1,6 @@
 """Our Grad-CAM beside tf-explain 0.3.1: what it computes, what it returns, and how fast.
 
-``python benchmarks/gradient/tf_explain.py FOLDER`` with the folder of example models that `_cases` describes, in an
+``python benchmarks/gradient/beside_tf_explain.py FOLDER`` with the folder of example models that `_cases` describes, in an
 environment that also has tf-explain and opencv-python-headless. tf-explain gives pictures in colours (``explain``) and takes
 one class for all rows; its numbers are read from the steps inside, on a functional copy of the model, without which a
 Sequential model that was never called fails.

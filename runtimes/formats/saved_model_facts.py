@@ -1,0 +1,156 @@
+"""What a SavedModel says of itself, as `ModelFacts`: its signature, its last operation, its size."""
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtimes.capabilities import View
+from runtimes.formats.keras_facts import Head, columns_of, scores_of
+from runtimes.formats.saved_model_file import GraphNode, SavedModelFile, read_saved_model
+from runtimes.formats.signature import refusing_disorder
+from runtimes.target import ModelFacts, ModelFileError
+
+_PASSES_ON = frozenset({"Identity", "IdentityN", "StopGradient", "EnsureShape", "PreventGradient"})
+_CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
+_LINEAR = frozenset({"BiasAdd", "MatMul", "BatchMatMulV2", "Conv2D"})
+_ADDS = frozenset({"Add", "AddV2"})
+_OF_PLUMBING = frozenset(
+    {"Const", "Identity", "NoOp", "Placeholder", "ReadVariableOp", "VarHandleOp", "PartitionedCall"}
+    | {"StatefulPartitionedCall", "DisableCopyOnRead", "IdentityN"}
+)
+
+
+@dataclass(frozen=True)
+class _Scope:
+    """The graph, or one call of a function: its operations by name, and what its arguments are."""
+
+    nodes: dict[str, GraphNode]
+    arguments: dict[str, str]
+    function: str = ""
+    above: "_Scope | None" = None
+
+
+@dataclass(frozen=True)
+class End:
+    """The end of one output of a signature."""
+
+    head: Head
+    function: str = ""
+    """Where its last operation stands."""
+    node: str = ""
+    """Its last operation."""
+
+
+@refusing_disorder("a SavedModel")
+def saved_model_facts(path: Path, view: View | None = None) -> ModelFacts:
+    """Read a SavedModel's facts without TensorFlow, as it will answer under a view. Raises `ModelFileError`."""
+    file = read_saved_model(path)
+    _refuse_unholdable(file)
+    inputs, outputs = file.signature.inputs, file.signature.outputs
+    chosen = output_position(file, view.output if view else None)
+    head = end_of(file, chosen).head
+    columns, problem, unsaid = columns_of(outputs[chosen])
+    counted = Counter(node.op for node in file.reached() if node.op not in _OF_PLUMBING and node.op not in file.functions)
+    floats = all(tensor.dtype.startswith("float") for tensor in inputs)
+    return ModelFacts(
+        format="keras",
+        structure="network",
+        inputs=inputs,
+        outputs=outputs,
+        capabilities=frozenset({"Predictor", "Differentiable"} if floats else {"Predictor"}),
+        scores=scores_of(head),
+        n_outputs=2 if head.activation == "sigmoid" and columns == 1 else columns,
+        parameters=file.parameters,
+        operators=dict(sorted(counted.items())),
+        producer=f"tensorflow {file.version}".strip(),
+        activation=head.activation,
+        work_per_row=file.parameters,
+        problem=problem,
+        unsaid=unsaid,
+        beside=file.beside,
+    )
+
+
+def output_position(file: SavedModelFile, wanted: str | int | None) -> int:
+    """The position of an output of the signature, by its name or position; the first where none is said.
+
+    Raises:
+        ModelFileError: there is none.
+    """
+    names = [tensor.name for tensor in file.signature.outputs]
+    if isinstance(wanted, str) and wanted in names:
+        return names.index(wanted)
+    position = wanted if isinstance(wanted, int) else 0 if wanted is None else -1
+    if not 0 <= position < len(names):
+        raise ModelFileError(f"`{file.path.name}` has no output `{wanted}`", f"its outputs are {', '.join(names)}")
+    return position
+
+
+def end_of(file: SavedModelFile, output: int) -> End:
+    """The last operation of an output, through the functions that the signature calls."""
+    name = file.signature.outputs[output].name
+    scope = _Scope({node.name: node for node in file.nodes}, {})
+    made = _maker(file, scope, file.signature.tensors[name])
+    if made is None:
+        return End(Head(name, "", removable=False))
+    node, scope = made
+    if node.op in ("Softmax", "Sigmoid"):
+        removable = _is_used_once(file, scope, node)
+        return End(Head(name, node.op.lower(), removable), scope.function, node.name)
+    if node.op in _LINEAR or (node.op in _ADDS and any(_is_product(file, scope, tensor) for tensor in node.inputs)):
+        return End(Head(name, "linear", removable=False))
+    return End(Head(name, "", removable=False))
+
+
+def _is_used_once(file: SavedModelFile, scope: _Scope, node: GraphNode) -> bool:
+    """Whether nothing of the signature but the output depends on an operation, so that it can be taken away."""
+    if not scope.function:
+        return False
+    calls = [scope]
+    while calls[-1].above is not None and calls[-1].above.function:
+        calls.append(calls[-1].above)
+    reached = file.reached()
+    once = all(sum(call.function in other.calls for other in reached) == 1 for call in calls)
+    readers = sum(tensor.partition(":")[0].lstrip("^") == node.name for other in scope.nodes.values() for tensor in other.inputs)
+    function = file.functions[scope.function]
+    return once and readers + sum(said.partition(":")[0] == node.name for said in function.returns.values()) == 1
+
+
+def _is_product(file: SavedModelFile, scope: _Scope, tensor: str) -> bool:
+    made = _maker(file, scope, tensor)
+    return made is not None and made[0].op in _LINEAR
+
+
+def _maker(file: SavedModelFile, scope: _Scope, tensor: str) -> tuple[GraphNode, _Scope] | None:
+    """The operation that makes a tensor, looked for through calls and what passes values on; None where not found."""
+    for _ in range(1000):
+        name, _, port = tensor.partition(":")
+        if name in scope.arguments and scope.above is not None:
+            scope, tensor = scope.above, scope.arguments[name]
+            continue
+        node = scope.nodes.get(name)
+        if node is None:
+            return None
+        position = int(port.rpartition(":")[2] or 0)
+        if node.op in _PASSES_ON:
+            tensor = node.inputs[position]
+            continue
+        function = file.functions.get(node.calls[0]) if node.op in _CALLS and node.calls else None
+        if function is None:
+            return node, scope
+        arguments = dict(zip(function.arguments, node.inputs, strict=False))
+        tensor = function.returns[function.outputs[position]]
+        scope = _Scope({inner.name: inner for inner in function.nodes}, arguments, function.name, scope)
+    return None
+
+
+def _refuse_unholdable(file: SavedModelFile) -> None:
+    """Refuse variables that the files beside cannot fill."""
+    if not file.beside:
+        return
+    stored = sum(path.stat().st_size for path in file.beside.values())
+    if file.parameters > stored:
+        raise ModelFileError(
+            f"`{file.path.name}` declares {file.parameters:,} weights, and {stored:,} bytes of variables stand beside it",
+            "save the model again, and copy its whole folder",
+        )

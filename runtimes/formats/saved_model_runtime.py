@@ -1,0 +1,89 @@
+"""SavedModels opened by TensorFlow: the function of a signature, and the same function below its last activation."""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from runtimes.formats.keras_runtime import tensorflow
+from runtimes.formats.saved_model_facts import End
+from runtimes.formats.saved_model_file import NAME, SavedModelFile
+from runtimes.target import ModelFileError
+
+_ADVICE = "export it again, with the TensorFlow of `pgx doctor`"
+
+
+class SignatureModel:
+    """A signature called as Keras models are: arrays in the order of its inputs, tensors in the order of its outputs."""
+
+    def __init__(self, call: Any, inputs: Sequence[str], outputs: Sequence[str], loaded: Any) -> None:
+        self._call = call
+        self._inputs = inputs
+        self._outputs = outputs
+        self.loaded = loaded  # owns the variables that the function reads
+
+    def __call__(self, arrays: Any, training: bool = False) -> list[Any]:
+        """The outputs for one array an input (or the only one); a signature has no other way to be called in training."""
+        given = arrays if isinstance(arrays, list) else [arrays]
+        answer = self._call(**dict(zip(self._inputs, given, strict=True)))
+        return [answer[name] for name in self._outputs]
+
+
+def load_signature(file: SavedModelFile, beside: Mapping[str, Path], without: End | None = None) -> SignatureModel:
+    """The function of a file's signature.
+
+    Args:
+        file: inspected and found allowed.
+        beside: where the variables are, by their place in the folder.
+        without: the end of an output, whose last activation is passed over.
+
+    Raises:
+        ModelFileError: TensorFlow refuses it.
+    """
+    tf = tensorflow()
+    said = file.signature
+    try:
+        with tempfile.TemporaryDirectory(prefix="pgx-") as folder:
+            for place, source in {NAME: file.path, **beside}.items():
+                target = Path(folder) / place
+                target.parent.mkdir(exist_ok=True)
+                target.symlink_to(source.resolve())
+            if without is not None:
+                content = _passing_over(file, without)
+                (Path(folder) / NAME).unlink()
+                (Path(folder) / NAME).write_bytes(content)
+            loaded = tf.saved_model.load(folder)
+        call = loaded.signatures[said.name]
+    # TensorFlow raises whatever its loaders raise; the first line says what is missing.
+    except Exception as error:
+        raise refused(file, error) from error
+    return SignatureModel(call, [one.name for one in said.inputs], [one.name for one in said.outputs], loaded)
+
+
+def _passing_over(file: SavedModelFile, end: End) -> bytes:
+    """The ``saved_model.pb`` of a file, in which an activation passes on what it is given.
+
+    So the graph stays what it is otherwise: gradients of its own that an operation brings are kept.
+    """
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    model = saved_model_pb2.SavedModel()
+    model.ParseFromString(file.path.read_bytes())
+    found = [
+        node
+        for function in model.meta_graphs[0].graph_def.library.function
+        if function.signature.name == end.function
+        for node in function.node_def
+        if node.name == end.node
+    ]
+    if len(found) != 1:
+        raise ValueError(f"the operation `{end.node}` is not in the graph")
+    found[0].op = "Identity"
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def refused(file: SavedModelFile, error: Exception) -> ModelFileError:
+    """What TensorFlow says of a file that it cannot open or differentiate."""
+    lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
+    return ModelFileError(f"TensorFlow cannot open `{file.path.name}`: {lines[0][:300]}", _ADVICE)
