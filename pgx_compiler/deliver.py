@@ -100,6 +100,8 @@ def write_manifest(folder: Path, copied: Sequence[Path]) -> None:
 
 def _axes(name: str, dimensions: int) -> list[str]:
     known = {"feature_names": ["features"], "values": ["rows", "features"], "standard_error": ["rows", "features"]}
+    known |= {"values_all": ["rows", "features", "outputs"], "standard_error_all": ["rows", "features", "outputs"]}
+    known |= {key: ["rows", "outputs"] for key in ("targets_all", "base_values_all", "scores_all")}
     if name in known:
         return known[name][:dimensions]
     return (["rows"] + [f"axis {n}" for n in range(1, dimensions)])[:dimensions]

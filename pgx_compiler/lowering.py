@@ -224,13 +224,15 @@ def _own_grounds(audit: Resolved) -> Iterator[Node]:
 
 def _rows(audit: Resolved, select: RowSelection, name: str, source: str) -> Node:
     data = _explained_split(audit, select)
-    explain, split = audit.spec.explain, data.removeprefix("data.")
-    params = {
+    split = data.removeprefix("data.")
+    params: dict[str, Any] = {
         "select": select.model_dump(mode="json", by_alias=True, exclude={"from_"}),
-        "target": explain.target,
+        "target": audit.target,
         "task": audit.spec.model.task,
         "classes": list(audit.classes),
     }
+    if audit.targets:
+        params["targets"] = list(audit.targets)
     inputs = {"data": data, "predictions": f"predict.{_primary(audit)}.{split}"}
     return Node(name, "rows", inputs, params, source=source)
 
@@ -255,7 +257,13 @@ def _explanations(audit: Resolved) -> Iterator[Node]:
             "features": feature_description(audit, step.ground),
             "direction": step.stage,
         }
-        yield Node(f"explain.{step.id}", "attribute", _ground(audit, step), params, **_asked(step))
+        asked = _asked(step)
+        if audit.targets and not audit.gives_every_target(step):
+            asked["note"] = "; ".join(filter(None, (asked["note"], OF_THE_FIRST)))
+        yield Node(f"explain.{step.id}", "attribute", _ground(audit, step), params, **asked)
+
+
+OF_THE_FIRST = "of several targets the first alone: each further one would cost as many gradients again"
 
 
 def _statements(audit: Resolved) -> Iterator[Node]:
@@ -279,7 +287,8 @@ def _table_setting(audit: Resolved) -> dict[str, Any]:
     """What the spec says of a table beyond its data; see `pgx_compiler.modalities.table.TableSetting`."""
     spec, n = audit.spec, audit.n_outputs
     outputs = list(audit.classes) if audit.classes else ["value"] if n == 1 else [str(index) for index in range(n)]
-    named = [index for index, name in enumerate(audit.classes) if name == spec.explain.target]
+    named = [one for one in audit.targets if isinstance(one, int)]
+    named = named or [index for index, name in enumerate(audit.classes) if name == audit.target]
     focus = named or ([1] if audit.classes and n == 2 else list(range(n)))
     features = spec.data.features
     return {
@@ -333,7 +342,7 @@ def _reliance(audit: Resolved) -> Iterator[Node]:
         "sensitive": sorted(name for name, feature in spec.data.features.items() if feature.role == "sensitive"),
         "regions": {name: [file.sha256, file.path.suffix] for name, file in audit.masks.items()},
         "features": feature_description(audit),
-        "target": spec.explain.target,
+        "target": audit.target,
         "classes": list(audit.classes),
     }
     own = {

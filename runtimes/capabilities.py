@@ -170,6 +170,8 @@ class Rule:
     gamma: float = 0.25
     alpha: float = 2.0
     beta: float = 1.0
+    biases: bool = True
+    """Whether biases b_j take part in denominators, and so absorb their share; False: relevance is conserved."""
 
 
 Rules = tuple[tuple[str, Rule], ...]

@@ -18,6 +18,8 @@ from runtimes.capabilities import (
     LayerDifferentiable,
     Predictor,
     Rectified,
+    Rule,
+    RulePropagating,
     TreeEnsemble,
 )
 
@@ -52,6 +54,8 @@ def check(handle: Predictor, inputs: Inputs, rng: np.random.Generator) -> list[V
         found += check_rectified(handle, inputs, rng)
     if isinstance(handle, AttentionReadable):
         found += check_attention(handle, inputs)
+    if isinstance(handle, RulePropagating):
+        found += check_rule_propagating(handle, inputs, rng)
     if isinstance(handle, TreeEnsemble):
         found += check_tree_ensemble(handle, inputs)
     if isinstance(handle, Composer):
@@ -82,6 +86,11 @@ def check_rectified(handle: Rectified, inputs: Inputs, rng: np.random.Generator)
 def check_attention(handle: AttentionReadable, inputs: Inputs) -> list[Violation]:
     """Each position's shares of attention add up to one."""
     return list(_attention(handle, inputs))
+
+
+def check_rule_propagating(handle: RulePropagating, inputs: Inputs, rng: np.random.Generator) -> list[Violation]:
+    """Contributions add up to differences, relevance is of the right shape, and both are counted."""
+    return list(_rule_propagating(handle, inputs, rng))
 
 
 def check_tree_ensemble(handle: TreeEnsemble, inputs: Inputs) -> list[Violation]:
@@ -320,6 +329,41 @@ def _composer(handle: Composer, inputs: Inputs, rng: np.random.Generator) -> Ite
         if _differs(scores[at * _rows(references) : (at + 1) * _rows(references)], handle.predict(composed)):
             yield Violation("coalitions", f"coalition {mask.astype(int).tolist()} has another score than its rows")
             return
+
+
+def _rule_propagating(handle: RulePropagating, inputs: Inputs, rng: np.random.Generator) -> Iterator[Violation]:
+    rows = _rows(inputs)
+    others = _take(inputs, (np.arange(rows) + 1) % rows)
+    others |= {name: array for name, array in inputs.items() if array.dtype.kind != "f"}
+    scores = handle.predict(inputs), handle.predict(others)
+    target = rng.integers(scores[0].shape[1], size=rows)
+    spent = handle.spent.forward, handle.spent.backward
+    found = handle.rescaled_contributions(inputs, others, target)
+    if (handle.spent.forward - spent[0], handle.spent.backward - spent[1]) != (rows, rows):
+        yield Violation(
+            "counting", f"{rows} pairs of rows are counted otherwise than as one row each, forward and backward"
+        )
+    yield from _shaped(found, inputs, "contribution")
+    everyone = np.arange(rows)
+    change = scores[0][everyone, target] - scores[1][everyone, target]
+    total = np.asarray(sum(found[name].reshape(rows, -1).sum(axis=1) for name in inputs))
+    # Rules that are no closed form are quadratures.
+    if np.abs(total - change).max() > 1e-3 * max(1.0, float(np.abs(change).max())):
+        row = int(np.abs(total - change).argmax())
+        yield Violation("contributions add up", f"row {row}: {total[row]:.6g} of a difference of {change[row]:.6g}")
+    try:
+        relevance = handle.relevance(inputs, target, (("any", Rule("epsilon")),))
+    except ValueError:
+        return  # the score is no sum, or a layer has no rule: both are said where the file is inspected
+    yield from _shaped(relevance, inputs, "relevance")
+
+
+def _shaped(found: Inputs, inputs: Inputs, word: str) -> Iterator[Violation]:
+    for name, array in inputs.items():
+        if name not in found or found[name].shape != array.shape or found[name].dtype != np.float64:
+            yield Violation(f"{word} shape", f"the {word} of `{name}` is not float64 {array.shape}")
+        elif not np.isfinite(found[name]).all():
+            yield Violation(f"{word} finite", f"the {word} of `{name}` is not finite everywhere")
 
 
 def _tree_ensemble(handle: TreeEnsemble, inputs: Inputs) -> Iterator[Violation]:

@@ -61,14 +61,14 @@ def outcome(kind: str, case: Any) -> Outcome:
         worst = max(_difference(model, case, data) for data in case.data_sets)
     except ModelFileError as error:
         return Outcome(kind, case.name, "refused", error.reason)
-    except _Refused as error:
+    except _RefusedError as error:
         return Outcome(kind, case.name, "refused", str(error))
     except Exception as error:  # noqa: BLE001 - any error at all is an outcome here
         return Outcome(kind, case.name, "broken", f"{type(error).__name__}: {str(error).splitlines()[0][:150]}")
     return Outcome(kind, case.name, "passed") if worst <= 1.0 else Outcome(kind, case.name, "failed", f"{worst:.3g}")
 
 
-class _Refused(Exception):
+class _RefusedError(Exception):
     pass
 
 
@@ -84,7 +84,7 @@ def _difference(model: Any, case: Any, data: Any) -> float:
         for use in Graph.of(constants, value.name, Path()).uses:
             refused = operators()[use.domain, use.kind].refuses
             if refused and (why := refused(use)):
-                raise _Refused(f"{named(use)}: {why}")
+                raise _RefusedError(f"{named(use)}: {why}")
         floats = [name for name in given if name not in {one.name for one in constants.graph.initializer}]
         rebuilt = Rebuilt(constants, value.name, Path())
         run = tf.function(lambda *tensors, r=rebuilt, f=floats: r(dict(zip(f, tensors, strict=True))), autograph=False)
@@ -140,7 +140,9 @@ def main() -> None:
         n, passed = len(by_operator[kind]), counts.pop("passed", 0)
         print(f"{kind:28}{n:6}{passed:8}{passed / n:7.0%}  {', '.join(f'{v} {k}' for k, v in counts.items())}")
     counts = Counter(one.status for one in every)
-    print(f"{len(every)} cases of {len(by_operator)} operators: {counts['passed'] / len(every):.1%} passed; {dict(counts)}")
+    print(
+        f"{len(every)} cases of {len(by_operator)} operators: {counts['passed'] / len(every):.1%} passed; {dict(counts)}"
+    )
 
 
 if __name__ == "__main__":

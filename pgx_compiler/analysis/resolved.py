@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pgx_compiler.analysis.strategy.choice import Choices
+from pgx_compiler.analysis.targets import all_targets, primary_target
 from pgx_compiler.diagnostics.diagnostic import Span
-from pgx_compiler.methods.declaration import Declaration, Params, Stage
+from pgx_compiler.methods.declaration import Declaration, Params, Shape, Stage
 from pgx_compiler.modalities.features import FeatureMap
 from pgx_compiler.spec.model import AuditSpec, RowSelection
 from pgx_compiler.spec.source import Document, Path_
@@ -185,6 +186,22 @@ class Resolved:
     def of_stage(self, *stages: Stage) -> tuple[ResolvedStep, ...]:
         """The steps of one or more stages, in order."""
         return tuple(step for step in self.steps if step.stage in stages)
+
+    @property
+    def target(self) -> str:
+        """What is compared, judged and drawn: ``predicted``, ``label`` or a class name."""
+        return primary_target(self.spec.explain.target, self.classes)
+
+    @property
+    def targets(self) -> tuple[str | int, ...]:
+        """The targets where they are several: positions of classes, ``predicted``, ``label``; empty where it is one."""
+        return all_targets(self.spec.explain.target, self.classes)
+
+    def gives_every_target(self, step: ResolvedStep) -> bool:
+        """Whether a step explains all of several targets, not just the first; see `Declaration.gives_every_target`."""
+        ground = self.ground(step)
+        shape = Shape(ground.rows, len(ground.features), self.references, self.n_outputs)
+        return step.declaration.gives_every_target(step.params, shape)
 
     @property
     def attributions(self) -> tuple[ResolvedStep, ...]:

@@ -14,6 +14,7 @@ from pgx_compiler.diagnostics.nearest import nearest, quoted
 from pgx_compiler.spec.paths import FORBIDDEN_PATH, NO_SUCH_FILE
 from runtimes import datasets
 from runtimes.datasets import DataFileError, DatasetFacts
+from runtimes.formats.saved_model_file import NAME as SAVED_MODEL_NAME
 from runtimes.target import ModelFacts, ModelFileError, framework_for
 
 NOT_ONE_AUDIT = Code(
@@ -81,7 +82,7 @@ def sort_files(paths: Sequence[str], root: Path) -> Given:
     models: dict[Format, ModelGiven] = {}
     data: list[DataGiven] = []
     for text in dict.fromkeys(paths):
-        path = Path(text)
+        path = _inside(Path(text))
         format_ = _format_of(path)
         relative = _below(path, root, paths, found)
         if relative is None:
@@ -113,6 +114,7 @@ def read_model(path: Path) -> tuple[Format, ModelFacts]:
     """The format and the facts of one model file. Raises `AuthorError` where it is none, or cannot be read."""
     found = Diagnostics()
     models: dict[Format, ModelGiven] = {}
+    path = _inside(path)
     format_ = _format_of(path)
     if not path.is_file():
         _say(found, NO_SUCH_FILE, f"`{path}` {_why_not(path)}", _near(path))
@@ -123,6 +125,12 @@ def read_model(path: Path) -> tuple[Format, ModelFacts]:
     if format_ is None or format_ not in models:
         raise AuthorError(found)
     return format_, models[format_].facts
+
+
+def _inside(path: Path) -> Path:
+    """The file that holds the model of a SavedModel's folder; any other path as it is."""
+    within = path / SAVED_MODEL_NAME
+    return within if within.is_file() else path
 
 
 def _say(found: Diagnostics, code: Code, message: str, help: str) -> None:
@@ -182,7 +190,8 @@ def _add_model(
     models: dict[Format, ModelGiven], format_: Format, path: Path, relative: str, found: Diagnostics
 ) -> None:
     try:
-        models[format_] = ModelGiven(path, relative, framework_for(format_).inspect(path))
+        named = relative.removesuffix(f"/{SAVED_MODEL_NAME}")
+        models[format_] = ModelGiven(path, named, framework_for(format_).inspect(path))
     except ModelFileError as error:
         _say(found, UNUSABLE_MODEL, error.reason, error.help)
 

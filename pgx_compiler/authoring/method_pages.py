@@ -20,6 +20,9 @@ NEEDS = {
     "": "the data alone",
     "Predictor": "predictions",
     "Differentiable": "gradients (a Keras file)",
+    "LayerDifferentiable": "layers that can be looked into (a Keras file)",
+    "Rectified": "gradients through rectifiers (a Keras file with ReLU)",
+    "AttentionReadable": "layers of attention (a Keras file)",
     "TreeEnsemble": "the trees of an ensemble (an ONNX file)",
     "Trainable": "a model that can be trained again (a Keras file)",
 }

@@ -122,6 +122,19 @@ class Matrix:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture that a method has made, in shades of grey: what a class looks like to the model."""
+
+    title: str
+    values: tuple[tuple[float, ...], ...]
+    """Lines from the top, each from the left: 0 is black, 1 is white."""
+    subject: str = ""
+    """The class or channel that it is about."""
+    shows_rows: bool = False
+    """It is a row of the data, or made from one."""
+
+
+@dataclass(frozen=True)
 class Report:
     """What a precaution returns, and every method whose result is no attribution."""
 
@@ -130,7 +143,7 @@ class Report:
     tables: tuple[Table, ...] = ()
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """Anything longer that should stay in the evidence."""
-    charts: tuple[Chart | Matrix, ...] = ()
+    charts: tuple[Chart | Matrix | Picture, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -157,7 +170,7 @@ class RowReport:
     """The best first. None is an answer too: a counterfactual that was not found."""
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     """Anything longer that should stay in the evidence, under the same names for every row."""
-    charts: tuple[Chart | Matrix, ...] = ()
+    charts: tuple[Chart | Matrix | Picture, ...] = ()
     """Of this row; drawn for the rows that the factsheet shows as examples."""
 
 
@@ -172,8 +185,9 @@ class FeatureValues:
     standard_error: Floats | None = None
     """Same shape as `values`; None: the method draws nothing at random."""
     notes: Mapping[str, float | Floats] = field(default_factory=dict)
-    """By-products by the names that the method declares (`quantities`): one number where `values` are of one row, else
-    ``(rows,)``. ``fidelity`` (R² of a surrogate) and ``converged`` (1 or 0) raise findings where they are low."""
+    """By-products by the names that the method declares (`quantities`): where `values` are of one row a number, or ``(outputs,)``
+    where each output has its own; else ``(rows,)``. ``fidelity`` (R² of a surrogate) and ``converged`` (1 or 0) raise
+    findings where they are low."""
     maps: Mapping[str, Floats] = field(default_factory=dict)
     """Of many rows: what `values` are the sums of, shaped like the inputs, where the method knows it."""
 

@@ -213,7 +213,7 @@ def explained_rows(bench: Bench, node: Mapping[str, Any], inputs: Mapping[str, A
     held = References(
         {name: references.arrays[name] for name in split.inputs}, document["name"], document.get("packed", {})
     )
-    return Rows(chosen, rows["target"], held, features), [str(row) for row in rows["row_ids"]]
+    return Rows(chosen, rows["target"], held, features, rows.get("targets")), [str(row) for row in rows["row_ids"]]
 
 
 def bound_table(

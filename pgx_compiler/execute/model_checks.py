@@ -24,9 +24,7 @@ OVERFIT_GAP = 0.05
 """Accuracy lost from training to test rows that is worth a finding, if it is also beyond two standard errors (own default)."""
 
 
-def parity(
-    keras: Mapping[str, Any], onnx: Mapping[str, Any], score: str, rebuilt: bool = False
-) -> tuple[Report, bool]:
+def parity(keras: Mapping[str, Any], onnx: Mapping[str, Any], score: str, rebuilt: bool = False) -> tuple[Report, bool]:
     """Compare the outputs of both boxes on the same rows; returns the report and whether they are the same model.
 
     Args:

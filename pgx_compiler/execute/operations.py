@@ -25,7 +25,7 @@ from pgx_compiler.execute.bench import (
 from pgx_compiler.execute.model_checks import parity, performance
 from pgx_compiler.execute.self_checks import explanation_report
 from pgx_compiler.execute.statements import statements_report
-from pgx_compiler.methods.apply import across_rows, attribute, compare, judge, make_global, state
+from pgx_compiler.methods.apply import Several, across_rows, attribute, compare, judge, make_global, state
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.modalities import modalities
 from pgx_compiler.modalities.data import Split
@@ -195,7 +195,8 @@ def _attribute(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> 
     rows, ids = explained_rows(bench, node, inputs)
     params = declaration.params.model_validate(node["params"]["with"])
     found = attribute(declaration, model, rows, params, node["seed"] or 0, ids, progress)
-    if not np.isfinite(found.values).all():
+    every = found.values if found.several is None else found.several.values
+    if not np.isfinite(every).all():
         raise UnfitInput(f"{declaration.name} gives values that are not finite")
     arrays = {
         "values": found.values,
@@ -209,6 +210,8 @@ def _attribute(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> 
     }
     if found.standard_error is not None:
         arrays["standard_error"] = found.standard_error
+    if found.several is not None:
+        arrays |= _of_all_targets(found.several)
     if rows.features.varies:
         arrays["present"] = rows.features.present(len(rows))
         arrays |= {f"owner_{name}": owner for name, owner in rows.features.owners.items()}
@@ -225,6 +228,17 @@ def _attribute(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> 
         "score": node["params"]["score"],
     }
     return Artifact(document, arrays)
+
+
+def _of_all_targets(several: Several) -> dict[str, Any]:
+    """What several targets leave beside the arrays of the primary one: targets on the last axis."""
+    arrays = {
+        "targets_all": several.targets,
+        "values_all": several.values,
+        "base_values_all": several.base_values,
+        "scores_all": several.scores,
+    }
+    return arrays if several.standard_error is None else {**arrays, "standard_error_all": several.standard_error}
 
 
 def _state(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:

@@ -49,15 +49,20 @@ def choose(
         "output": output[index],
         "row_ids": np.array([str(row) for row in split.row_ids[index]]),
     }
+    if "targets" in params:
+        words = [{**params, "target": word} for word in params["targets"]]
+        arrays["targets"] = np.stack([explained_output(split, output, index, word) for word in words], axis=1)
     if split.labels is not None:
         arrays["labels"] = split.labels[index]
     return Artifact({"rows": len(index), "chosen_as": [reasons[int(i)] for i in index], "split": split.name}, arrays)
 
 
 def explained_output(split: Split, output: NDArray[Any], index: Integers, params: Mapping[str, Any]) -> Integers:
-    """The output column explained for each chosen row: the predicted class, the true one, or the one named."""
+    """The output column explained for each chosen row: the predicted class, the true one, or the one named or numbered."""
     if params["task"] == "regression":
         return np.zeros(len(index), np.int64)
+    if isinstance(params["target"], int):
+        return np.full(len(index), params["target"], np.int64)
     if params["target"] == "predicted":
         return np.asarray(output[index].argmax(axis=1), np.int64)
     if params["target"] == "label":

@@ -2,107 +2,20 @@
 
 import inspect
 import typing
-import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pgx_compiler.evidence.results import Attribution, FeatureValues, Report, RowReport, Scores
+from pgx_compiler.evidence.results import Attribution, Report, RowReport, Scores
+from pgx_compiler.methods.attributing import Attributed, Progress, Several, attribute, base_values, row_rng
 from pgx_compiler.methods.declaration import Declaration, Params, RowScore
-from pgx_compiler.methods.embedding import above_embedding, onto_inputs
 from pgx_compiler.modalities.data import AuditData
-from pgx_compiler.modalities.features import FIXED, References, Rows
+from pgx_compiler.modalities.features import References, Rows
 from pgx_compiler.modalities.game import Game, game_of_row
 from pgx_compiler.modalities.table import Table, TableRow
 from runtimes.capabilities import Floats, Integers, Predictor
-
-Progress = Callable[[int, int], None]
-"""``(rows done, rows)``."""
-
-
-@dataclass(frozen=True)
-class Attributed:
-    """What an attribution method gave for all rows."""
-
-    values: Floats
-    """``(rows, features)``."""
-    standard_error: Floats | None
-    base_values: Floats
-    """``(rows,)``: the mean score over the references: where the attributions start from."""
-    scores: Floats
-    """``(rows,)``: the model's score for the target: where they should arrive."""
-    maps: dict[str, NDArray[Any]]
-    """Input name to the map on the model's own input; empty for methods that only know features."""
-    notes: dict[str, Floats] = field(default_factory=dict)
-    """``(rows,)`` each: what the method declares as its `quantities`."""
-
-
-def row_rng(seed: int, row_id: object) -> np.random.Generator:
-    """The generator of one row: the same whatever other rows are asked for beside it."""
-    return np.random.default_rng([seed, zlib.crc32(str(row_id).encode())])
-
-
-def attribute(
-    declaration: Declaration,
-    model: Predictor,
-    rows: Rows,
-    params: Params,
-    seed: int = 0,
-    row_ids: Sequence[object] | None = None,
-    progress: Progress | None = None,
-) -> Attributed:
-    """Explain rows with one method; per-row games or batches as its declaration says."""
-    ids = list(range(len(rows))) if row_ids is None else list(row_ids)
-    tick = progress or (lambda _done, _total: None)
-    values: list[Floats] = []
-    errors: list[Floats | None] = []
-    bases: list[Floats] = []
-    maps: dict[str, list[NDArray[Any]]] = {}
-    notes: dict[str, list[Floats]] = {}
-    step = 1 if declaration.per_row else max(1, min(8, len(rows)))
-    for start in range(0, len(rows), step):
-        part = slice(start, min(start + step, len(rows)))
-        rng = row_rng(seed, ids[start])
-        if declaration.per_row:
-            target = int(rows.target[start])
-            game = game_of_row(model, rows.inputs, start, rows.references, rows.features, target)
-            found = declaration.function(game, params, *([rng] if declaration.stochastic else []))
-            values.append(_padded(found.values.T, len(rows.features)))
-            errors.append(None if found.standard_error is None else _padded(found.standard_error.T, len(rows.features)))
-        else:
-            seen: tuple[Predictor, Rows] = (model, rows.of_rows(part))
-            if declaration.capability in ("Differentiable", "RulePropagating"):
-                seen = above_embedding(*seen)
-            if seen[0] is not model:
-                bases.append(base_values(*seen))
-            found = declaration.function(*seen, params, *([rng] if declaration.stochastic else []))
-            drawn = found
-            if isinstance(found, FeatureValues):
-                values.append(found.values)
-                errors.append(found.standard_error)
-                drawn = found.maps
-            else:
-                values.append(seen[1].features.sum_onto(found))
-                errors.append(None)
-            for name, array in onto_inputs(drawn, rows.of_rows(part)).items():
-                maps.setdefault(name, []).append(array)
-        if isinstance(found, FeatureValues):
-            for name, note in found.notes.items():
-                notes.setdefault(name, []).append(np.atleast_1d(np.asarray(note, np.float64)))
-        tick(part.stop, len(rows))
-    known = [error for error in errors if error is not None]
-    scores = model.predict(rows.inputs)[np.arange(len(rows)), rows.target]
-    return Attributed(
-        values=np.concatenate(values).astype(np.float64),
-        standard_error=np.concatenate(known).astype(np.float64) if len(known) == len(errors) else None,
-        base_values=np.concatenate(bases) if bases else base_values(model, rows),
-        scores=scores,
-        maps={name: np.concatenate(parts) for name, parts in maps.items()},
-        notes={name: np.concatenate(parts) for name, parts in notes.items()},
-    )
 
 
 def make_global(
@@ -123,11 +36,6 @@ def make_global(
     }
     report: Report = declaration.function(**arguments)
     return report
-
-
-def _padded(values: Floats, features: int) -> Floats:
-    """Values of one row ``(outputs, own features)`` with zeros for the features that are absent from it."""
-    return np.pad(values, ((0, 0), (0, features - values.shape[1])))
 
 
 def state(
@@ -157,21 +65,6 @@ def state(
         found.append(declaration.function(first, params, *rng))
         tick(index + 1, len(ids))
     return found
-
-
-def base_values(model: Predictor, rows: Rows) -> Floats:
-    """Worth of the empty coalition for each row's target: the mean score over its references, ``(rows,)``."""
-    shared = len(next(iter(rows.references.inputs.values()))) == 1
-    fixed = any((owner == FIXED).any() for owner in rows.features.owners.values())
-    if shared and not fixed and not rows.references.packed:
-        scores = model.predict(rows.references.of_row(0)).mean(axis=0)
-        return np.asarray(scores[rows.target], np.float64)
-    # Elements that are never perturbed stay as they are in the row, so that rows differ even where references do not.
-    games = (
-        game_of_row(model, rows.inputs, row, rows.references, rows.features, int(target))
-        for row, target in enumerate(rows.target)
-    )
-    return np.array([game.empty()[0] for game in games], np.float64)
 
 
 def judge(
@@ -292,6 +185,7 @@ __all__ = [
     "Attributed",
     "Progress",
     "References",
+    "Several",
     "across_rows",
     "attribute",
     "base_values",

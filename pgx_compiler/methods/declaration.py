@@ -143,6 +143,14 @@ class Declaration:
         """``perturbation`` or ``gradient`` for an attribution method, else None."""
         return self.stage if self.gives == "attribution" else None
 
+    def gives_every_target(self, params: Params, shape: Shape) -> bool:
+        """Whether it explains several targets from the model rows of one: it plays games, or asks no model rows at all.
+
+        The price of a step is therefore that of one target, whatever ``explain.target`` asks for.
+        """
+        cost = self.cost(params, shape)
+        return self.per_row or cost.forward + cost.backward == 0
+
     @property
     def explains(self) -> bool:
         """Whether it stands under ``explain``: attributions, and statements about rows or the whole model."""

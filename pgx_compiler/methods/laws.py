@@ -423,6 +423,14 @@ def helps_itself(declaration: Declaration, bench: Bench, seed: int) -> Sequence[
     return _beyond(-itself, 1e-9 * np.abs(itself).max(), "a training row speaks against its own label")
 
 
+def climbs(declaration: Declaration, bench: Bench, seed: int) -> Sequence[str] | None:
+    """What is made scores no less than what it was made from."""
+    arrays = _reported(declaration, bench, seed).arrays
+    if "start_score" not in arrays:
+        return None
+    return _beyond(arrays["start_score"] - arrays["score"], 0.0, "what is made scores less than its start")
+
+
 LAWS: dict[str, Law] = {
     law.__name__: law
     for law in (
@@ -459,6 +467,7 @@ LAWS: dict[str, Law] = {
         same_report,
         adversaries_hold,
         helps_itself,
+        climbs,
     )
 }
 

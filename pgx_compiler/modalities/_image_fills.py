@@ -15,12 +15,14 @@ FILLS: Mapping[str, Mapping[str, Any]] = {
     "value": {"value": 0.0},
     "blur": {"sigma": 4.0},
     "noise": {"size": 10},
+    "uniform": {"size": 10},
+    "maximum_distance": {},
     "inpaint": {},
     "background": {"size": 10},
 }
 """10 draws or training images are our default: each multiplies the model rows of every method."""
 
-OWN_FILLS = frozenset({"blur", "inpaint"})
+OWN_FILLS = frozenset({"blur", "inpaint", "maximum_distance"})
 """Each row has references of its own."""
 
 
@@ -32,6 +34,10 @@ def image_references(
     - ``mean``: the mean training image. ``value``: a constant. Shared by all rows.
     - ``noise``: ``size`` images, each pixel drawn from a normal distribution with the mean and standard deviation that
       it has over the training images, cut to the range of the training data. Shared by all rows.
+    - ``uniform``: ``size`` images, each element drawn evenly from the range of the training data. Shared by all rows.
+    - ``maximum_distance``: for each row the image that is furthest from it within the range of the training data: every
+      element at the end of the range that it is further from, so that no colour of the row is overlooked as a colour of
+      the reference (uniform and maximum distance: Sturmfels, Lundberg & Lee 2020, https://distill.pub/2020/attribution-baselines).
     - ``background``: ``size`` training images drawn without replacement. Shared by all rows.
     - ``blur``: each row's own blur. ``inpaint``: each row, where every feature is filled from what surrounds it as if it
       alone were removed; where neighbours are removed too, what they held still shines in at the seam.
@@ -55,6 +61,8 @@ def image_references(
         drawn = _noise(seen, int(fill["size"]), rng)
         told = f"{fill['size']} images of noise, each pixel as it varies over {len(seen)} training rows"
         return References({name: as_pixels(drawn, images.dtype)[None]}, told)
+    if kind in ("uniform", "maximum_distance"):
+        return _within_the_range(name, images, seen, fill, rng)
     axes = axes_of(features.layout, images.shape[1:])
     if kind == "inpaint":
         filled = _inpainted(images, features, name, axes)
@@ -70,6 +78,20 @@ def as_pixels(values: Floats, dtype: np.dtype[Any]) -> NDArray[Any]:
         return values.astype(dtype)
     limits = np.iinfo(dtype)
     return np.clip(np.round(values), limits.min, limits.max).astype(dtype)
+
+
+def _within_the_range(
+    name: str, images: NDArray[Any], train: NDArray[Any], fill: Mapping[str, Any], rng: np.random.Generator
+) -> References:
+    low, high = float(train.min()), float(train.max())
+    told = f"the range of {len(train)} training rows, {low:g} to {high:g}"
+    if fill["kind"] == "uniform":
+        drawn = rng.uniform(low, high, (int(fill["size"]), *images.shape[1:]))
+        return References(
+            {name: as_pixels(drawn, images.dtype)[None]}, f"{fill['size']} images drawn evenly from {told}"
+        )
+    far = np.where(images.astype(np.float64) < (low + high) / 2, high, low)
+    return References({name: as_pixels(far, images.dtype)[:, None]}, f"the image furthest from each row within {told}")
 
 
 def _noise(train: NDArray[Any], size: int, rng: np.random.Generator) -> Floats:

@@ -166,9 +166,23 @@ class Rows:
     """``(rows,)``: the output explained for each row."""
     references: References
     features: FeatureMap
+    targets: Integers | None = None
+    """``(rows, k)``: the outputs explained for each row where they are several; `target` is one of them."""
 
     def __len__(self) -> int:
         return len(self.target)
+
+    @property
+    def primary(self) -> Integers:
+        """``(rows,)``: where `target` stands in `targets`."""
+        if self.targets is None:
+            return np.zeros(len(self), np.int64)
+        return np.asarray((self.targets == self.target[:, None]).argmax(axis=1), np.int64)
+
+    def of_target(self, place: int) -> "Rows":
+        """The same rows, each for one of its several targets alone."""
+        assert self.targets is not None
+        return Rows(self.inputs, self.targets[:, place], self.references, self.features)
 
     def of_rows(self, rows: slice) -> "Rows":
         """Some of the rows, with their references and features."""
@@ -177,4 +191,5 @@ class Rows:
             self.target[rows],
             self.references.of_rows(rows),
             self.features.of_rows(rows),
+            None if self.targets is None else self.targets[rows],
         )

@@ -13,7 +13,7 @@ from pgx_compiler.modalities.features import FeatureMap, References, UnfitFeatur
 from runtimes.capabilities import Floats, Inputs
 
 DRAWING = "heat_map"
-KEYS = frozenset({"windows", "channels"})
+KEYS = frozenset({"windows", "channels", "together"})
 FILLS = _series_fills.FILLS
 OWN_FILLS = frozenset({"interpolation", "fourier"})
 DEFAULT_FILL = "mean"
@@ -36,8 +36,38 @@ def settle(choice: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> di
     windows = choice.get("windows") or min(WINDOWS, time)
     if windows > time:
         raise UnfitFeatures("windows", f"{windows} windows do not fit {time} steps in time", f"at most {time}")
-    total = sum(channels_of(shape) for shape in shapes.values())
-    return {"windows": windows, "channels": choice.get("channels") or ("together" if total > MOST_APART else "apart")}
+    tied = {"together": [list(group) for group in choice["together"]]} if choice.get("together") else {}
+    follows = leaders(tied.get("together", []), shapes)
+    total = sum(channels_of(shape) for name, shape in shapes.items() if name not in follows)
+    channels = choice.get("channels") or ("together" if total > MOST_APART else "apart")
+    return {"windows": windows, "channels": channels, **tied}
+
+
+def leaders(together: Sequence[Sequence[str]], shapes: Mapping[str, Sequence[int]]) -> dict[str, str]:
+    """Inputs that change with another one to that one: of each group the first that the model reads.
+
+    Raises:
+        UnfitFeatures: a group names no inputs of one shape, or an input twice.
+    """
+    found: dict[str, str] = {}
+    seen: set[str] = set()
+    for group in together:
+        for name in group:
+            if name not in shapes:
+                read = ", ".join(f"`{one}`" for one in shapes)
+                raise UnfitFeatures("together", f"no input of the model is called `{name}`", f"it reads {read}")
+            if name in seen:
+                raise UnfitFeatures("together", f"`{name}` is named twice", "an input changes with one group of others")
+            seen.add(name)
+        if len(group) < 2:
+            raise UnfitFeatures("together", "one input alone changes with no other", "name two inputs or more")
+        first, *others = [name for name in shapes if name in group]
+        for name in others:
+            if list(shapes[name]) != list(shapes[first]):
+                reason = f"`{first}` and `{name}` differ in shape, so that their elements cannot change position by position"
+                raise UnfitFeatures("together", reason, "name inputs of one shape")
+            found[name] = first
+    return found
 
 
 def varies(described: Mapping[str, Any]) -> bool:
@@ -55,7 +85,8 @@ def feature_map(shapes: Mapping[str, Sequence[int]], described: Mapping[str, Any
 
     Args:
         shapes: each input's shape without the row axis: ``(time,)`` or ``(time, channels)``, of one length.
-        described: ``windows``, ``channels`` (``apart`` or ``together``), and the channels' names as ``columns``.
+        described: ``windows``, ``channels`` (``apart`` or ``together``), the channels' names as ``columns``, and
+            ``together``: groups of inputs of one shape whose channels are one, as they change position by position.
     """
     time, windows = int(next(iter(shapes.values()))[0]), int(described["windows"])
     if any(int(shape[0]) != time for shape in shapes.values()):
@@ -63,19 +94,34 @@ def feature_map(shapes: Mapping[str, Sequence[int]], described: Mapping[str, Any
     apart = described["channels"] == "apart"
     edges = np.arange(windows + 1) * time // windows
     window = np.searchsorted(edges, np.arange(time), side="right") - 1
+    follows = leaders(described.get("together") or (), shapes)
     owners: dict[str, NDArray[np.int64]] = {}
     total = 0
     for name, shape in shapes.items():
+        if name in follows:
+            owners[name] = owners[follows[name]]
+            continue
         channel = np.arange(total, total + channels_of(shape)) if apart else np.zeros(channels_of(shape), np.int64)
         owners[name] = (channel[None, :] * windows + window[:, None]).reshape(tuple(shape)).astype(np.int64)
         total += channels_of(shape)
     spans = [span(int(start), int(stop)) for start, stop in pairwise(edges)]
-    channels = channel_names(described, total)
+    channels = _names_of_tied(described, shapes, follows)
     names = [f"{channel} {told}" for channel in channels for told in spans] if apart else spans
     layout: dict[str, Any] = {"kind": "windows", "rows": total if apart else 1, "columns": windows, "steps": time}
     if apart:
         layout["channels"] = channels
     return FeatureMap(tuple(names), owners, layout)
+
+
+def _names_of_tied(
+    described: Mapping[str, Any], shapes: Mapping[str, Sequence[int]], follows: Mapping[str, str]
+) -> list[str]:
+    """Names of the channels, those that change together joined: ``left + right``."""
+    names = iter(channel_names(described, sum(channels_of(shape) for shape in shapes.values())))
+    own = {name: [next(names) for _ in range(channels_of(shape))] for name, shape in shapes.items()}
+    for name, first in follows.items():
+        own[first] = [f"{one} + {other}" for one, other in zip(own[first], own[name], strict=True)]
+    return [channel for name, held in own.items() if name not in follows for channel in held]
 
 
 def span(start: int, stop: int) -> str:

@@ -1,4 +1,4 @@
-"""Charts that methods hand over as data, drawn: lines, steps, bars, points and matrices."""
+"""Charts that methods hand over as data, drawn: lines, steps, bars, points, matrices and pictures."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from pgx_compiler.report.drawing import Scale, around, element, line, paint, path, picture, text, tick_label, ticks
-from pgx_compiler.report.heat_maps import STOPS, colour
+from pgx_compiler.report.heat_maps import STOPS, colour, grey_image
 from pgx_compiler.report.numbers import clip, number
 from pgx_compiler.report.statement_entries import ChartEntry, CurveEntry
 
@@ -26,6 +26,9 @@ def chart(entry: ChartEntry, title: str) -> Markup:
     """One chart; ``title`` stands for it where it cannot be seen."""
     if entry.kind == "matrix":
         return _matrix(entry, title)
+    if entry.kind == "picture":
+        shades = grey_image([_known(line) for line in entry.values])
+        return Markup('<img class="map picture" src="{}" alt="{}">').format(shades, title)
     named = any(isinstance(x, str) for curve in entry.curves for x in curve.x)
     if entry.kind == "bars" or named:
         return _bars(entry, title)

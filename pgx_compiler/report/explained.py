@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from pgx_compiler.analysis.targets import target_name, target_words
 from pgx_compiler.evidence.results import Severity
 from pgx_compiler.evidence.store import Artifact, Record
 from pgx_compiler.evidence.summary import column_intervals
@@ -19,6 +20,7 @@ from pgx_compiler.report.factsheet import (
     WordImportance,
 )
 from pgx_compiler.report.gathering import Gathering, measures
+from pgx_compiler.report.target_entry import by_target
 
 DISAGREE_BELOW = 0.2
 """Median rank correlation across the directions below which they are said to disagree (own default)."""
@@ -44,12 +46,10 @@ def asked(run: Gathering, op: str) -> list[Node]:
 
 
 def _target_words(run: Gathering) -> str:
-    spec = run.plan.audit.spec
-    if spec.model.task == "regression":
+    audit = run.plan.audit
+    if audit.spec.model.task == "regression":
         return "the predicted value"
-    return {"predicted": "each row's predicted class", "label": "each row's true class"}.get(
-        spec.explain.target, f"class {spec.explain.target}"
-    )
+    return target_words(audit.target, audit.classes)
 
 
 def explanations(run: Gathering) -> list[Explanation]:
@@ -71,6 +71,9 @@ def _explanation(run: Gathering, node: Node, artifact: Artifact | None) -> Expla
     names = list(features.names)
     values = artifact.arrays["values"] if artifact else np.zeros((0, len(names)))
     own = artifact is not None and "present" in artifact.arrays
+    layout = step.ground.features.layout if step.ground else run.plan.audit.features.layout
+    several = artifact is not None and "values_all" in artifact.arrays
+    named = [target_name(target, run.plan.audit.classes) for target in run.plan.audit.targets] if several else []
     shown = values[:, :0] if own else values
     magnitude = np.abs(shown)
     error = artifact.arrays.get("standard_error") if artifact else None
@@ -87,6 +90,7 @@ def _explanation(run: Gathering, node: Node, artifact: Artifact | None) -> Expla
         direction=node.params["direction"],
         runtime=engine_of(run, node),
         target=_target_words(run),
+        targets=named,
         unit=run.plan.audit.score
         if declaration.unit == "score"
         else declaration.unit.replace("score", run.plan.audit.score),
@@ -97,6 +101,7 @@ def _explanation(run: Gathering, node: Node, artifact: Artifact | None) -> Expla
         mean_absolute_interval=None if own else column_intervals(magnitude),
         mean_signed=shown.mean(axis=0).tolist() if len(values) else [0.0] * len(names),
         by_word=_by_word(run, artifact.arrays) if own and artifact else [],
+        by_target=by_target(artifact.arrays, named, layout, signed=declaration.signed) if artifact and named else None,
         mean_standard_error=None if error is None else float(error.mean()),
         rows=len(values),
         ground=step.ground.name.strip("[]") if step.ground else "",

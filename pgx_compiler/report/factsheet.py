@@ -7,6 +7,7 @@ from pydantic import Field
 from pgx_compiler.report.part import Number, Part
 from pgx_compiler.report.statement_entries import StatementEntry
 from pgx_compiler.report.table_entry import TableEntry
+from pgx_compiler.report.target_entry import ByTarget
 
 SCHEMA = "pgx-factsheet/1"
 
@@ -150,6 +151,9 @@ class Explanation(Part):
     runtime: str
     """``onnxruntime 1.32.0``."""
     target: str
+    """What `mean_absolute` and every comparison is about."""
+    targets: list[str] = []
+    """All targets whose values are in the evidence (``values_all``), where they are several."""
     unit: str
     signed: bool
     parameters: dict[str, Any]
@@ -158,6 +162,8 @@ class Explanation(Part):
     """Mean over rows of the magnitude, one for each feature; empty where each row has features of its own."""
     by_word: list[WordImportance] = []
     """Of a text, the words that matter most; only where the spec shows rows."""
+    by_target: ByTarget | None = None
+    """Where several targets are explained, and all rows have the same features."""
     mean_absolute_interval: list[tuple[Number, Number]] | None = None
     """95 % bootstrap interval over rows."""
     mean_signed: list[Number]

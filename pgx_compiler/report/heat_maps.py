@@ -31,9 +31,9 @@ def largest(values: Sequence[float]) -> float:
     return max((abs(value) for value in values), default=0.0)
 
 
-def heat_map(values: Sequence[float], columns: int) -> str:
-    """Row-major feature values as a PNG data URI, on a symmetric scale of their own."""
-    scale = largest(values) or 1.0
+def heat_map(values: Sequence[float], columns: int, end: float | None = None) -> str:
+    """Row-major feature values as a PNG data URI, on a symmetric scale of their own, or up to ``end``."""
+    scale = (largest(values) if end is None else end) or 1.0
     rows = [[colour(value / scale) for value in values[at : at + columns]] for at in range(0, len(values), columns)]
     return _png(_enlarge([row for row in rows if len(row) == columns]))
 

@@ -133,6 +133,12 @@ KOREAN = {
     "importance_caption": "점은 설명한 {n}개 행의 평균, 선은 95 % 부트스트랩 구간입니다. "
     "특성은 모든 방법을 함께 보아 정렬했습니다.",
     "importance_table": "모든 특성의 평균 크기",
+    "by_target": "설명된 각 클래스의 평균 크기",
+    "by_target_alt": "입력 위에 그린 {method}의 {target} 평균 크기",
+    "by_target_note": "모든 클래스는 같은 모델 행으로 설명됩니다. 이 팩트시트의 다른 모든 내용은 {target}에 관한 것입니다.",
+    "by_target_scale": "지도는 같은 눈금을 씁니다.",
+    "by_target_features": "덜 중요한 특성 {features}개는 증거 파일에 있습니다.",
+    "by_target_targets": "점수가 더 낮은 클래스 {targets}개는 증거 파일에 있습니다.",
     "importance_table_note": "회색: 부호가 있는 방법의 부호 있는 평균.",
     "mean_magnitude": "평균 크기 ({unit})",
     "no_unit": "단위 없음",

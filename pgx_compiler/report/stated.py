@@ -88,7 +88,10 @@ def _table(node: Node, table: Mapping[str, Any]) -> TableEntry:
 
 
 def chart_entry(chart: Mapping[str, Any]) -> ChartEntry:
-    """A chart or matrix of a result as an entry of the factsheet."""
+    """A chart, matrix or picture of a result as an entry of the factsheet."""
+    if "curves" not in chart and "columns" not in chart:
+        values = [list(line) for line in chart["values"]]
+        return ChartEntry(kind="picture", title=chart["title"], subject=chart["subject"], values=values)
     if "curves" not in chart:
         return ChartEntry(
             kind="matrix",

@@ -20,7 +20,7 @@ class CurveEntry(Part):
 class ChartEntry(Part):
     """A picture as data."""
 
-    kind: Literal["lines", "bars", "points", "steps", "matrix"]
+    kind: Literal["lines", "bars", "points", "steps", "matrix", "picture"]
     title: str
     x_title: str = ""
     y_title: str = ""
@@ -33,6 +33,7 @@ class ChartEntry(Part):
     """Of a matrix: names of its rows."""
     columns: list[str] = []
     values: list[list[Number | None]] = []
+    """Of a matrix; of a picture its shades of grey, line by line, from 0 (black) to 1 (white)."""
     unit: str = ""
 
 

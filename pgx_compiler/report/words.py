@@ -147,6 +147,13 @@ ENGLISH = {
     "importance_caption": "Marks are means over {n} explained rows, bars their 95 % bootstrap intervals. "
     "Features are ordered by all methods together.",
     "importance_table": "Mean magnitude of all features",
+    "by_target": "Mean magnitude for each class explained",
+    "by_target_alt": "Mean magnitude by {method} for {target}, where it lies on the input",
+    "by_target_note": "All of them are explained from the same model rows. Everything else in this factsheet is about "
+    "{target}.",
+    "by_target_scale": "The maps share one scale.",
+    "by_target_features": "{features} less important features are in the evidence.",
+    "by_target_targets": "{targets} classes of lower scores are in the evidence.",
     "importance_table_note": "In grey: the mean with its sign, for methods whose values have one.",
     "mean_magnitude": "mean magnitude ({unit})",
     "no_unit": "no unit",

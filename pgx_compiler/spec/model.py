@@ -129,7 +129,7 @@ class Model(SpecModel):
     """The model under audit: a white box, a black box, or both."""
 
     keras: Path | None = semantic(None)
-    """Path of the white box: ``.keras`` or ``.h5``; gradients run on it."""
+    """Path of the white box: ``.keras``, ``.h5``, or the folder of a SavedModel; gradients run on it."""
     onnx: Path | None = semantic(None)
     """Path of the black box: ``.onnx``; perturbations run on it."""
     task: Literal["classification", "regression"] = semantic("classification")
@@ -265,6 +265,9 @@ class FeatureChoice(SpecModel):
     """Series: into how many windows time is cut."""
     channels: Literal["apart", "together"] | None = semantic_if_given(None)
     """Series: whether each channel of a window is a feature of its own."""
+    together: list[list[str]] | None = semantic_if_given(None, min_length=1)
+    """Series: inputs that must change together, by name: ``[[left, right]]``. Their elements are one feature, position by
+    position."""
 
 
 class ExplainStep(Step):
@@ -287,6 +290,8 @@ class Fill(SpecModel):
         "value",
         "blur",
         "noise",
+        "uniform",
+        "maximum_distance",
         "inpaint",
         "mask",
         "delete",
@@ -309,8 +314,10 @@ class Explain(SpecModel):
 
     score: Literal["logit", "probability", "log_odds", "value"] | None = semantic(None)
     """The quantity explained (default: logit where both files have it, log_odds for trees, value for regression)."""
-    target: str = semantic("predicted")
-    """The class explained: ``predicted``, ``label``, or a class name. Regression has no target."""
+    target: str | Annotated[list[str], Field(min_length=1)] = semantic("predicted")
+    """The class explained: ``predicted``, ``label``, or a class name. A list of those, or ``all``, explains several from the
+    same model rows: gradient methods the first alone (of ``all``: the predicted class), and comparisons, judgements and
+    charts are about it. Regression has no target."""
     rows: RowSelection = semantic(RowSelection.model_validate({"from": "test", "sample": 32}))
     """The rows explained."""
     features: FeatureChoice = semantic(FeatureChoice())

@@ -246,8 +246,11 @@ def _type_help(place: _Place) -> str:
         return f"write a list: `[{shortened(place.value)}]`"
     if _bare(place.annotation) is bool and str(place.value).lower() in ("yes", "on", "no", "off", "y", "n"):
         return f"write `{'true' if str(place.value).lower() in ('yes', 'on', 'y') else 'false'}`"
-    if _bare(place.annotation) is str and isinstance(place.value, bool | int | float):
+    arms = [_bare(arm) for arm in _arms(place.annotation)]
+    if str in arms and isinstance(place.value, bool | int | float):
         return "put it in quotes"
+    if list[str] in arms and isinstance(place.value, list) and not all(isinstance(one, str) for one in place.value):
+        return "put each in quotes"
     if isinstance(place.value, str) and _looks_numeric(place.value):
         return "write the number without quotes"
     return _help(place)
@@ -277,6 +280,12 @@ def _bare(annotation: Any) -> Any:
         arms = [arm for arm in typing.get_args(annotation) if arm is not type(None)]
         return _bare(arms[0]) if len(arms) == 1 else annotation
     return annotation
+
+
+def _arms(annotation: Any) -> tuple[Any, ...]:
+    """What a value may be: the arms of a union, else the one thing."""
+    bare = _bare(annotation)
+    return typing.get_args(bare) if typing.get_origin(bare) in (typing.Union, types.UnionType) else (bare,)
 
 
 def _mapping_of_union(annotation: Any) -> type[BaseModel] | None:

@@ -15,7 +15,7 @@ from pgx_compiler.modalities.features import Rows
 from pgx_compiler.tuning.question import ACCURACY, LOSS
 from pgx_compiler.tuning.result import TrialResult
 from pgx_compiler.tuning.space import Settings
-from runtimes.capabilities import Differentiable, Floats, Labelled, Recipe, Trainable, Trained, View
+from runtimes.capabilities import CAPABILITIES, Differentiable, Floats, Labelled, Recipe, Trainable, Trained, View
 
 Method = tuple[Declaration, Params]
 
@@ -140,7 +140,7 @@ def bootstrap_error(values: Floats, rng: np.random.Generator) -> float:
 def _attribution(
     model: Differentiable, declaration: Declaration, params: Params, examination: Examination
 ) -> Attribution:
-    if declaration.capability not in ("Predictor", "Differentiable") or declaration.direction is None:
+    if not isinstance(model, CAPABILITIES[declaration.capability]) or declaration.direction is None:
         raise ValueError(f"`{declaration.name}` cannot explain a trained candidate: it needs {declaration.capability}")
     rows = examination.rows
     found = attribute(declaration, model, rows, params, examination.seed, examination.row_ids)

@@ -55,7 +55,7 @@ def propagated(
     rule: Rule, weights: Floats, bias: Floats, x: Floats, relevant: Floats, box: tuple[Floats, Floats] | None = None
 ) -> Floats:
     """Relevance of the inputs of one dense layer, by the equation of its rule."""
-    z = x[:, :, None] * weights
+    z, bias = x[:, :, None] * weights, bias * float(rule.biases)
     if rule.name == "alpha_beta":
         up = np.maximum(z, 0.0) / _spared(np.maximum(z, 0.0).sum(axis=1) + np.maximum(bias, 0.0), rule)[:, None]
         down = np.minimum(z, 0.0) / (np.minimum(z, 0.0).sum(axis=1) + np.minimum(bias, 0.0) - rule.epsilon)[:, None]

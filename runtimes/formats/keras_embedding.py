@@ -63,6 +63,14 @@ def has_gradient(inputs: Sequence[TensorFacts], embedded: Mapping[str, tuple[str
     )
 
 
+def whole_numbers(inputs: Sequence[TensorFacts], embedded: Mapping[str, tuple[str, ...]] | None = None) -> str:
+    """Why a model without gradient has none: an input that is neither floating-point nor looked up."""
+    whole = [one for one in inputs if not one.dtype.startswith("float") and one.name not in (embedded or {})]
+    if not whole:
+        return "nothing that it reads is floating-point"
+    return f"its input `{whole[0].name}` is {whole[0].dtype}, and no embedding looks it up; save it with a float32 input"
+
+
 def above(
     inputs: Sequence[TensorFacts], embedded: Mapping[str, tuple[str, ...]], model: Any
 ) -> tuple[TensorFacts, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from runtimes.capabilities import View
-from runtimes.formats.keras_embedding import embedded_inputs, has_gradient
+from runtimes.formats.keras_embedding import embedded_inputs, has_gradient, whole_numbers
 from runtimes.formats.keras_file import KerasFile, count_weights, read_keras
 from runtimes.formats.keras_layer_facts import inside, layer_facts
 from runtimes.formats.keras_relevance_kinds import without_rule
@@ -79,6 +79,7 @@ def facts_of(path: Path, view: View | None = None) -> ModelFacts:
         work_per_row=work_of(layers),
         problem=problem,
         unsaid=unsaid,
+        lacks={} if "Differentiable" in capabilities else {"Differentiable": whole_numbers(inputs, embedded)},
         without_rule=without_rule(file.config, frozenset(output_names(file))) or "",
     )
 
@@ -93,9 +94,9 @@ def layers_of(config: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _named(value: Any) -> list[str]:
-    """Layer names in ``["x", 0, 0]``, ``[["x", 0, 0], …]`` or a mapping of those."""
+    """Layer names in ``["x", 0, 0]``, ``[["x", 0, 0], …]`` or a mapping of those, in which Keras takes them by key."""
     if isinstance(value, dict):
-        return [name for item in value.values() for name in _named(item)]
+        return [name for key in sorted(value) for name in _named(value[key])]
     if isinstance(value, list) and value and isinstance(value[0], str):
         return [value[0]]
     return [name for item in value or [] for name in _named(item)] if isinstance(value, list) else []
@@ -171,7 +172,7 @@ def columns_of(tensor: TensorFacts) -> tuple[int, tuple[str, str] | None, bool]:
     if None in sizes:
         said = f"the file does not say how many numbers its output `{tensor.name}` has a row"
         return 0, (said, "name `model.classes`"), True
-    return sizes[0] if sizes else 1, None, False
+    return (sizes[0] or 0) if sizes else 1, None, False
 
 
 def head_of(file: KerasFile, output: int = 0) -> Head:

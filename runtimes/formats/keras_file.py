@@ -15,6 +15,7 @@ from runtimes.formats.signature import describe_content, refuse_content, require
 from runtimes.target import ModelFileError
 
 _EXPECTED = "a Keras model"
+_EXPORT = "export the model as a SavedModel (`model.export('FOLDER')`) and name that folder"
 _LIMIT_BYTES = 8 * 2**30
 _CONFIG_LIMIT_BYTES = 16 * 2**20
 """The largest published configurations are about 1 MB; a 1 GB one takes Keras 34 s and 5.7 GB to refuse."""
@@ -177,10 +178,16 @@ def _modern_compile_config(training: dict[str, Any]) -> dict[str, Any]:
 
 def _refuse_foreign(path: Path, config: dict[str, Any]) -> None:
     model = {key: value for key, value in config.items() if key != "compile_config"}
+    own = config.get("class_name")
+    if isinstance(own, str) and own not in KERAS_CLASSES:
+        raise ModelFileError(
+            f"`{path.name}` is a model of a class of its own (`{own}`), and the file does not hold that class' code",
+            f"{_EXPORT}, which keeps what the model computes",
+        )
     for name, kind, why in foreign_objects(model):
         raise ModelFileError(
             f"`{path.name}`: layer `{name}` is refused: {kind} {why}",
-            "rebuild the layer from the ones that Keras itself brings",
+            f"rebuild the layer from the ones that Keras itself brings, or {_EXPORT}",
         )
 
 

@@ -24,7 +24,11 @@ _ONE_GROUP = ("Depthwise", "Separable", "Transpose")
 
 _RENAMED = {"BatchNormalizationV1": "BatchNormalization", "BatchNormalizationV2": "BatchNormalization"}
 _MODELS = {"Functional": "keras.src.models.functional", "Model": "keras.src.models.functional", "Sequential": "keras"}
-_OF_FIELDS = (("initializer", "keras.initializers"), ("regularizer", "keras.regularizers"), ("constraint", "keras.constraints"))
+_OF_FIELDS = (
+    ("initializer", "keras.initializers"),
+    ("regularizer", "keras.regularizers"),
+    ("constraint", "keras.constraints"),
+)
 
 
 def modern(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -82,7 +86,9 @@ def _layer(layer: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(kind, str) and any(word in kind for word in _ONE_GROUP) and settings.get("groups") == 1:
         del settings["groups"]
     if kind in ("SeparableConv1D", "SeparableConv2D"):  # inherited from a plain convolution, and of no effect
-        settings = {key: value for key, value in settings.items() if not key.startswith("kernel_") or key == "kernel_size"}
+        settings = {
+            key: value for key, value in settings.items() if not key.startswith("kernel_") or key == "kernel_size"
+        }
     axis = settings.get("axis")
     if kind == "BatchNormalization" and isinstance(axis, list) and len(axis) == 1:
         settings["axis"] = axis[0]
@@ -115,7 +121,7 @@ def _setting(key: str, value: Any) -> Any:
 
 def _with_input(layers: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The layers of a Sequential model after an input of their own, where the first says what it reads."""
-    first = layers[0] if layers else {"class_name": "InputLayer"}
+    first: dict[str, Any] = layers[0] if layers else {"class_name": "InputLayer"}
     shape = first.pop("batch_input_shape", None)
     if first["class_name"] == "InputLayer" or not isinstance(shape, list):
         return layers
@@ -134,7 +140,10 @@ def _node(node: Any, models: set[str]) -> Any:
     calls = [node] if node and isinstance(node[0], str) else list(node)
     tensors = [_tensor(call, models) for call in calls]
     said = calls[0][3] if calls and len(calls[0]) > 3 and isinstance(calls[0][3], dict) else {}
-    return {"args": [tensors if len(tensors) > 1 else tensors[0]], "kwargs": {k: _argument(v, models) for k, v in said.items()}}
+    return {
+        "args": [tensors if len(tensors) > 1 else tensors[0]],
+        "kwargs": {k: _argument(v, models) for k, v in said.items()},
+    }
 
 
 def _argument(value: Any, models: set[str]) -> Any:

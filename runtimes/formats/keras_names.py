@@ -70,7 +70,7 @@ KERAS_CLASSES = frozenset(
 )
 
 _NUMPY = """
-Absolute Add All Any Amax Amin Clip Concatenate Cos Divide ExpandDims Exp Expm1 Log Log1p Matmul Max Maximum Mean Min Minimum
+Absolute Add All Any Argmax Amax Amin Clip Concatenate Cos Divide ExpandDims Exp Expm1 Log Log1p Matmul Max Maximum Mean Min Minimum
 Multiply Negative Power Reshape Sin Sqrt Square Squeeze Stack Subtract Sum Tanh Transpose TrueDivide GetItem
 Equal NotEqual Greater GreaterEqual Less LessEqual LogicalAnd LogicalNot LogicalOr Where
 """
@@ -80,6 +80,6 @@ OPERATIONS = {
     "keras.src.ops.numpy": frozenset(_NUMPY.split()),
     "keras.src.ops.nn": frozenset(_NN.split()),
     "keras.src.ops.math": frozenset({"Erf", "Logsumexp", "Rsqrt"}),
-    "keras.src.ops.core": frozenset({"Cast"}),
+    "keras.src.ops.core": frozenset({"Cast", "StopGradient"}),
 }
 """Arithmetic between layers of a functional model: module to its allowed operations."""

@@ -14,10 +14,11 @@ LINEAR = frozenset(
 
 CONVOLUTIONS = LINEAR - {"Dense", "EinsumDense"}
 
-ELEMENTWISE = frozenset(
-    "Activation ReLU LeakyReLU PReLU ELU ThresholdedReLU Elu Gelu HardSigmoid LeakyRelu Relu Relu6 Selu Sigmoid Silu"
-    " Softplus Softsign Tanh Negative".split()
-)
+_ELEMENTWISE = """
+Activation ReLU LeakyReLU PReLU ELU ThresholdedReLU Elu Gelu HardSigmoid LeakyRelu Relu Relu6 Selu Sigmoid
+Silu Softplus Softsign Tanh Negative
+"""
+ELEMENTWISE = frozenset(_ELEMENTWISE.split())
 """One number becomes one number: relevance passes unchanged."""
 
 AFFINE = frozenset({"BatchNormalization", "Normalization", "Rescaling"})
@@ -44,12 +45,13 @@ WINNING = frozenset(
 GATED = frozenset({"Multiply", "Divide", "TrueDivide"})
 """The signal takes all, the gate or the divisor nothing (Arras et al., 2017)."""
 
-MOVED = frozenset(
-    "InputLayer Flatten Reshape Permute RepeatVector Concatenate Dropout SpatialDropout1D SpatialDropout2D"
-    " SpatialDropout3D GaussianDropout GaussianNoise AlphaDropout ActivityRegularization Identity Masking Embedding"
-    " ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D Cropping3D UpSampling1D UpSampling3D CenterCrop"
-    " ExpandDims Squeeze Transpose GetItem Stack Cast".split()
-)
+_MOVED = """
+InputLayer Flatten Reshape Permute RepeatVector Concatenate Dropout SpatialDropout1D SpatialDropout2D
+SpatialDropout3D GaussianDropout GaussianNoise AlphaDropout ActivityRegularization Identity Masking
+Embedding ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D Cropping3D UpSampling1D
+UpSampling3D CenterCrop ExpandDims Squeeze Transpose GetItem Stack Cast
+"""
+MOVED = frozenset(_MOVED.split())
 """Elements change their place, or nothing at all: relevance goes with them."""
 
 GATING_ACTIVATIONS = frozenset({"sigmoid", "hard_sigmoid", "softmax"})

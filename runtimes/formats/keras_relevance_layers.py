@@ -86,7 +86,7 @@ class Backwards:
     def _made(self, operation: Any, call: Call) -> Call | None:
         kind = type(operation).__name__
         if kind in kinds.LINEAR:
-            return lambda x, *args, **kwargs: self._linear(operation, x)
+            return lambda x, *_args, **_kwargs: self._linear(operation, x)
         if kind in kinds.AFFINE:
             return lambda x, *args, **kwargs: self._scaled(operation, call, x, args, kwargs)
         if kind in kinds.ELEMENTWISE | kinds.SCALED:
@@ -181,7 +181,7 @@ class Backwards:
         def backwards(relevance: Any) -> list[Any]:
             for place in range(len(steps) - 1, -1, -1):
                 # A box is known of the input alone, so that what follows its first sum takes a rule without one.
-                own = Rule("epsilon", rule.epsilon) if place and rule.name == "box" else rule
+                own = Rule("epsilon", rule.epsilon, biases=rule.biases) if place and rule.name == "box" else rule
                 known = positive and not place
                 relevance = propagated(own, steps[place], passed[place], relevance, box, known)
             return [relevance]

@@ -23,13 +23,7 @@ _NODES = 32
 _CLOSE = 1e-6
 """Nearer than this, row and reference count as the same, and the slope half way is taken."""
 
-_LINEAR = (
-    kinds.LINEAR
-    | kinds.MOVED
-    | kinds.SHARED
-    | {"UpSampling2D"}
-    | kinds.AFFINE
-)
+_LINEAR = kinds.LINEAR | kinds.MOVED | kinds.SHARED | {"UpSampling2D"} | kinds.AFFINE
 _POOLS = kinds.WINNING - {"Maximum", "Minimum"}
 
 

@@ -28,11 +28,12 @@ def propagated(rule: Rule, sums: Sums, x: Any, relevance: Any, box: Box, positiv
         box: needed by the rule ``box`` alone.
         positive: no element of ``x`` is negative, which saves half of the work.
     """
+    sums = sums if rule.biases else Sums(sums.apply, sums.kernel, None)
     return _RULES[rule.name](rule, sums, x, relevance, box, positive)
 
 
 def stabilised(z: Any, epsilon: float) -> Any:
-    """z pushed away from zero by epsilon; zero counts as positive."""
+    """Return z pushed away from zero by epsilon; zero counts as positive."""
     tf = tensorflow()
     return z + tf.where(z >= 0, tf.cast(epsilon, z.dtype), tf.cast(-epsilon, z.dtype))
 

@@ -94,7 +94,13 @@ def rebuild(name: str, config: Mapping[str, Any], weights: Sequence[NDArray[Any]
             model.set_weights(list(weights))
     except Exception as error:
         raise _refused(name, error) from error
-    return model
+    return _by_position(model)
+
+
+def _by_position(model: Any) -> Any:
+    """The same model called with its inputs in a row, where it was made to be called with a dictionary of them."""
+    given = [getattr(model, side, None) for side in ("input", "output")]
+    return keras().Model(model.inputs, model.outputs) if any(isinstance(one, dict) for one in given) else model
 
 
 def _refused(name: str, error: Exception) -> ModelFileError:
@@ -129,7 +135,7 @@ def open_for_prediction(file: KerasFile) -> Any:
         return _from_hdf5(file)
     model = load(file.path)
     if all(tensor.shape[0] is None for tensor in model.inputs):
-        return model
+        return _by_position(model)
     return rebuild(file.path.name, file.config, model.get_weights())
 
 

@@ -116,7 +116,9 @@ def _broadcast(read: Sequence[Shape | None]) -> Shape | None:
     shapes = [shape for shape in read if shape is not None]
     if not shapes or len(shapes) < len(read) or len({len(shape) for shape in shapes}) > 1:
         return None
-    return tuple(max(sizes, key=lambda size: size or 0) if None not in sizes else None for sizes in zip(*shapes, strict=True))
+    return tuple(
+        max(sizes, key=lambda size: size or 0) if None not in sizes else None for sizes in zip(*shapes, strict=True)
+    )
 
 
 def _joined(read: Sequence[Shape | None], axis: int) -> Shape | None:

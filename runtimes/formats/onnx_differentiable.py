@@ -1,5 +1,6 @@
 """Whether an ONNX file has gradients here, told without running it: operators that are rebuilt, and a path of slopes."""
 
+import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +38,7 @@ class Graph:
         import onnx
 
         if model.functions:
-            model = onnx.inliner.inline_local_functions(model)
+            model = importlib.import_module("onnx.inliner").inline_local_functions(model)
         opsets = {_domain(one.domain): one.version for one in model.opset_import}
         needed, kept = {output}, []
         for node in reversed(model.graph.node):

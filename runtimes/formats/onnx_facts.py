@@ -167,6 +167,13 @@ def inferred_shapes(model: Any) -> dict[str, tuple[int | None, ...]]:
     return found | {tensor.name: tuple(tensor.dims) for tensor in copy.graph.initializer}
 
 
+def widest_row(model: Any, shapes: Mapping[str, Shape]) -> int:
+    """Bytes of one row of the widest tensor that a model computes, at four a number, as far as its shapes are known."""
+    weights = {tensor.name for tensor in model.graph.initializer}
+    computed = (shape for name, shape in shapes.items() if name not in weights and shape and shape[0] is None)
+    return 4 * max((int(np.prod([size or 1 for size in shape[1:]])) for shape in computed), default=0)
+
+
 def _work(model: Any, shapes: dict[str, tuple[int | None, ...]]) -> int:
     """Multiply-adds of one row: products and convolutions."""
     total = 0

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from runtimes.formats.keras_runtime import tensorflow
 from runtimes.formats.onnx_differentiable import Graph, named
+from runtimes.formats.onnx_folding import folded
 from runtimes.formats.tf_operators import operators
 from runtimes.formats.tf_operators.declaring import Call, Laid, Unsupported, Use
 from runtimes.target import ModelFileError
@@ -43,6 +44,7 @@ class Rebuilt:
                 self._fold(use)
             else:
                 self._uses.append(use)
+        self._uses, self._constants = folded(self._uses, self._constants, output)
 
     def _typed(self, value: Array) -> Array:
         return value.astype(self._floats) if value.dtype == np.float32 else value
@@ -98,27 +100,28 @@ class Rebuilt:
             made = run(call, *[None if one is None else one.plain(tf) for one in given])
             return tuple(map(Laid.plainly, made)) if isinstance(made, tuple) else Laid.plainly(made)
         order = _common_order(given, call.values)
-        whole = sum(one is not None and one.rank == len(order) for one in given)
-        made = run(
-            call,
-            *[
-                None if one is None else self._aligned(one, order) if value is None else self._slim(one, value, order, whole)
-                for one, value in zip(given, call.values, strict=True)
-            ],
-        )
+        made = run(call, *self._slim(given, call.values, order))
         return tuple(Laid(one, order) for one in made) if isinstance(made, tuple) else Laid(made, order)
 
-    def _slim(self, one: Laid, value: Array, order: tuple[int, ...], whole: int) -> Any:
-        """A constant turned into an order, without the axes of 1 in front that broadcasting gives it anyway.
+    def _slim(self, given: Sequence[Laid | None], values: Sequence[Array | None], order: tuple[int, ...]) -> list[Any]:
+        """Tensors in one order, without the axes of 1 in front that broadcasting gives them anyway.
 
-        TensorFlow takes what is added to a product for a bias, and refuses one with more axes than its own.
+        TensorFlow takes what is added to a product for a bias, and refuses one with more axes than its own. One tensor
+        keeps all axes: the first that is no constant, where there is one.
         """
-        if value.ndim and value.ndim < len(order):
-            value = value.reshape((1,) * (len(order) - value.ndim) + value.shape)
-        turned = np.transpose(value, np.argsort(order)) if value.ndim else value
-        while turned.ndim > 1 and turned.shape[0] == 1 and whole > (one.rank == len(order)):
-            turned = turned[0]
-        return self._tf.constant(turned)
+        whole = [place for place, one in enumerate(given) if one is not None and one.rank == len(order)]
+        kept = min(whole, key=lambda place: (values[place] is not None, place))
+        made: list[Any] = []
+        for place, (one, value) in enumerate(zip(given, values, strict=True)):
+            if one is None:
+                made.append(None)
+            elif value is None:
+                tensor = self._aligned(one, order)
+                slim = place != kept and len(tensor.shape) > 1 and tensor.shape[0] == 1
+                made.append(self._tf.squeeze(tensor, 0) if slim else tensor)
+            else:
+                made.append(self._tf.constant(_turned(value, order, place == kept)))
+        return made
 
     def _aligned(self, one: Laid, order: tuple[int, ...]) -> Any:
         """A tensor with its axes in an order, and axes of 1 for those that it does not have."""
@@ -135,6 +138,17 @@ class Rebuilt:
         if sizes.count(-1) <= 1:
             value = tf.reshape(tensor, sizes)
         return Laid.plainly(value).in_order(tf, order)
+
+
+def _turned(value: Array, order: tuple[int, ...], keeps: bool) -> Array:
+    """A constant with its axes in an order; without axes of 1 in front, unless it keeps them."""
+    if not value.ndim:
+        return value
+    full = value.reshape((1,) * (len(order) - value.ndim) + value.shape)
+    turned = np.transpose(full, np.argsort(order))
+    while not keeps and turned.ndim > 1 and turned.shape[0] == 1:
+        turned = turned[0]
+    return np.ascontiguousarray(turned)
 
 
 def _common_order(given: Sequence[Laid | None], values: Sequence[Array | None]) -> tuple[int, ...]:

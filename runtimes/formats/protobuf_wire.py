@@ -46,10 +46,8 @@ def parts(message: memoryview, wanted: int) -> Iterator[memoryview]:
 
 def part(message: memoryview, wanted: int) -> memoryview:
     """The nested message of one field number, the last where there are several; empty where there is none."""
-    found = memoryview(b"")
-    for found in parts(message, wanted):
-        pass
-    return found
+    found = [memoryview(b""), *parts(message, wanted)]
+    return found[-1]
 
 
 def number(message: memoryview, wanted: int) -> int:

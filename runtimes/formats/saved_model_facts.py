@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtimes.capabilities import View
+from runtimes.formats.keras_embedding import whole_numbers
 from runtimes.formats.keras_facts import Head, columns_of, scores_of
 from runtimes.formats.saved_model_file import GraphNode, SavedModelFile, read_saved_model
 from runtimes.formats.signature import refusing_disorder
@@ -50,7 +51,9 @@ def saved_model_facts(path: Path, view: View | None = None) -> ModelFacts:
     chosen = output_position(file, view.output if view else None)
     head = end_of(file, chosen).head
     columns, problem, unsaid = columns_of(outputs[chosen])
-    counted = Counter(node.op for node in file.reached() if node.op not in _OF_PLUMBING and node.op not in file.functions)
+    counted = Counter(
+        node.op for node in file.reached() if node.op not in _OF_PLUMBING and node.op not in file.functions
+    )
     floats = all(tensor.dtype.startswith("float") for tensor in inputs)
     return ModelFacts(
         format="keras",
@@ -68,6 +71,7 @@ def saved_model_facts(path: Path, view: View | None = None) -> ModelFacts:
         problem=problem,
         unsaid=unsaid,
         beside=file.beside,
+        lacks={} if floats else {"Differentiable": whole_numbers(inputs)},
     )
 
 
@@ -111,7 +115,9 @@ def _is_used_once(file: SavedModelFile, scope: _Scope, node: GraphNode) -> bool:
         calls.append(calls[-1].above)
     reached = file.reached()
     once = all(sum(call.function in other.calls for other in reached) == 1 for call in calls)
-    readers = sum(tensor.partition(":")[0].lstrip("^") == node.name for other in scope.nodes.values() for tensor in other.inputs)
+    readers = sum(
+        tensor.partition(":")[0].lstrip("^") == node.name for other in scope.nodes.values() for tensor in other.inputs
+    )
     function = file.functions[scope.function]
     return once and readers + sum(said.partition(":")[0] == node.name for said in function.returns.values()) == 1
 

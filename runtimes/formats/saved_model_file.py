@@ -83,8 +83,8 @@ class SavedModelFile:
 
     def reached(self) -> list[GraphNode]:
         """Every operation that a call of the signature may come to."""
-        by_name = {node.name: node for node in self.nodes}
-        start = [by_name[name] for name in map(_node_of, self.signature.tensors.values()) if name in by_name]
+        makers = set(map(_node_of, self.signature.tensors.values()))
+        start = [node for node in self.nodes if node.name in makers]
         return [*start, *[node for name in reach(start, self.functions) for node in self.functions[name].nodes]]
 
 
@@ -173,7 +173,11 @@ def _refuse_operations(
     """Refuse what is not on the list of allowed operations; reading and writing variables only where nobody calls it."""
     callable_ = set(reach([GraphNode("", "", (), tuple(concrete))], functions))
     called = [node for node in nodes if node.name not in saver]
-    saving = set(reach([node for node in nodes if node.name in saver], functions)) - callable_ - set(reach(called, functions))
+    saving = (
+        set(reach([node for node in nodes if node.name in saver], functions))
+        - callable_
+        - set(reach(called, functions))
+    )
     places = [("the graph", node, True) for node in nodes]
     places += [(f"function `{one.name}`", node, one.name in saving) for one in functions.values() for node in one.nodes]
     for where, node, saves in places:
@@ -193,14 +197,11 @@ def _parameters(objects: memoryview, signature: Signature, nodes: Iterable[Graph
     1); a ``SavedVariable`` is field 7 of a node.
     """
     wrapped = {call for node in nodes if node.name in map(_node_of, signature.tensors.values()) for call in node.calls}
-    bound = {
-        place
-        for name, concrete in entries(objects, 2)
-        if name in wrapped
-        for place in numbers(concrete, 2)
-    }
+    bound = {place for name, concrete in entries(objects, 2) if name in wrapped for place in numbers(concrete, 2)}
     objects_ = list(parts(objects, 1))
-    return sum(_elements(variable) for place in bound if place < len(objects_) for variable in parts(objects_[place], 7))
+    return sum(
+        _elements(variable) for place in bound if place < len(objects_) for variable in parts(objects_[place], 7)
+    )
 
 
 def _elements(variable: memoryview) -> int:
@@ -274,6 +275,8 @@ def _beside(path: Path) -> dict[str, Path]:
         # A hard link passes every check of its path, and may still be a file from elsewhere.
         plain = stat.S_ISREG(facts.st_mode) and facts.st_nlink == 1
         if not plain or not place.resolve().is_relative_to(path.parent.resolve()):
-            raise ModelFileError(f"`variables/{entry}` beside `{path.name}` is a link or special file", "copy the file itself")
+            raise ModelFileError(
+                f"`variables/{entry}` beside `{path.name}` is a link or special file", "copy the file itself"
+            )
         found[f"variables/{entry}"] = place
     return found

@@ -22,7 +22,7 @@ class SignatureModel:
         self._outputs = outputs
         self.loaded = loaded  # owns the variables that the function reads
 
-    def __call__(self, arrays: Any, training: bool = False) -> list[Any]:
+    def __call__(self, arrays: Any, **_: bool) -> list[Any]:
         """The outputs for one array an input (or the only one); a signature has no other way to be called in training."""
         given = arrays if isinstance(arrays, list) else [arrays]
         answer = self._call(**dict(zip(self._inputs, given, strict=True)))
@@ -69,18 +69,21 @@ def _passing_over(file: SavedModelFile, end: End) -> bytes:
 
     model = saved_model_pb2.SavedModel()
     model.ParseFromString(file.path.read_bytes())
-    found = [
-        node
-        for function in model.meta_graphs[0].graph_def.library.function
-        if function.signature.name == end.function
-        for node in function.node_def
-        if node.name == end.node
-    ]
-    if len(found) != 1:
-        raise ValueError(f"the operation `{end.node}` is not in the graph")
-    found[0].op = "Identity"
+    library = model.meta_graphs[0].graph_def.library.function
+    function = next(one for one in library if one.signature.name == end.function)
+    next(node for node in function.node_def if node.name == end.node).op = "Identity"
+    for node in function.node_def:
+        for place, tensor in enumerate(node.input):
+            node.input[place] = _of_identity(tensor, end.node)
+    for name, tensor in list(function.ret.items()):
+        function.ret[name] = _of_identity(tensor, end.node)
     content: bytes = model.SerializeToString()
     return content
+
+
+def _of_identity(tensor: str, node: str) -> str:
+    """A tensor as a function names it, ``node:result:0``, where the node has become an identity."""
+    return f"{node}:output:0" if tensor.startswith(f"{node}:") else tensor
 
 
 def refused(file: SavedModelFile, error: Exception) -> ModelFileError:

@@ -28,7 +28,7 @@ def as_columns(raw: Any, rows: int, asked: Adaptation | None = None) -> Floats:
     asked = asked or Adaptation()
     if isinstance(raw, list):
         raw, asked = _of_list(raw, asked)
-    if asked.batch_axis < raw.ndim:
+    if 0 < asked.batch_axis < raw.ndim:
         raw = np.moveaxis(raw, asked.batch_axis, 0)
     shape = raw.shape
     if rows and (not shape or shape[0] != rows):

@@ -13,7 +13,15 @@ from runtimes.formats.batches import conform, n_rows, probe, rows_that_fit, slic
 from runtimes.formats.calls import in_calls, is_of_memory
 from runtimes.formats.onnx_composing import Composing
 from runtimes.formats.onnx_external import has_external_data
-from runtimes.formats.onnx_facts import additive_scores, ensemble_of, facts_of, inferred_shapes, scores_of, seen_through
+from runtimes.formats.onnx_facts import (
+    additive_scores,
+    ensemble_of,
+    facts_of,
+    inferred_shapes,
+    scores_of,
+    seen_through,
+    widest_row,
+)
 from runtimes.formats.onnx_file import Tail, inputs_of, read_model, tail_of
 from runtimes.formats.onnx_inputs import adapted_inputs
 from runtimes.formats.onnx_linear import Affine, read_linear
@@ -86,6 +94,8 @@ class Setting:
     ensemble: Ensemble | None
     rows: int | None = None
     """How many rows every call holds; None: any number."""
+    widest: int = 0
+    """Bytes of one row of the widest tensor; 0 where it is not known."""
 
 
 def reading_of(path: Path, view: View) -> tuple[Any, tuple[TensorFacts, ...], Setting]:
@@ -110,7 +120,8 @@ def reading_of(path: Path, view: View) -> tuple[Any, tuple[TensorFacts, ...], Se
     if any(not tensor.shape for tensor in inputs):
         raise ModelFileError(f"`{path.name}` has an input without a row axis", "export the model with rows on axis 0")
     raw = _raw_kind(view, tail, ensemble)
-    return model, inputs, Setting(view, tail, raw, ensemble, rows_of_output(tail, shapes, inputs, asked))
+    rows = rows_of_output(tail, shapes, inputs, asked)
+    return model, inputs, Setting(view, tail, raw, ensemble, rows, widest_row(model, shapes))
 
 
 def _raw_kind(view: View, tail: Tail, ensemble: Ensemble | None) -> str:
@@ -204,8 +215,7 @@ class OnnxPredictor:
         self._inputs = inputs
         self._setting = setting
         self._fixed = setting.rows
-        fit = rows_that_fit(inputs, _MOST_ROWS)
-        self.rows_per_call = self._fixed or fit
+        self.rows_per_call = self._fixed or rows_that_fit(inputs, _MOST_ROWS, setting.widest)
         self.spent = Spent()
         self.composing: Composing | None = None
 

@@ -231,7 +231,14 @@ class ReferenceModel:
     def relevance(
         self, inputs: Inputs, target: Integers, rules: Rules, low: Inputs | None = None, high: Inputs | None = None
     ) -> Inputs:
-        """Trace each row's score back to its inputs; see `runtimes.capabilities.RulePropagating`."""
+        """Trace each row's score back to its inputs; see `runtimes.capabilities.RulePropagating`.
+
+        Raises:
+            ValueError: the score is no sum that could be shared out.
+        """
+        word, kind = self.network.activations[-1], self.view.score
+        if kind == "probability" or (kind == "log_odds" and word == "softmax"):
+            raise ValueError("relevance starts from a logit or a value; a probability of several classes is no sum")
         x, start = self._flat(inputs), self._slope_of_output(np.asarray(target), n_rows(inputs))
         name = self.network.input_name
         score = self.predict({name: inputs[name]})[np.arange(len(x)), target]
@@ -243,10 +250,18 @@ class ReferenceModel:
 
     def rescaled_contributions(self, inputs: Inputs, references: Inputs, target: Integers) -> Inputs:
         """Share each row's difference to its reference; see `runtimes.capabilities.RulePropagating`."""
-        x, start = self._flat(inputs), self._slope_of_output(np.asarray(target), n_rows(inputs))
+        x, other = self._flat(inputs), self._flat(references)
         self.spent.forward += len(x)
         self.spent.backward += len(x)
-        found = dense_relevance.rescaled(self._layers(), x, self._flat(references), start)
+        together = self.network.activations[-1] == "softmax" and self.view.score != "logit"
+        start = self._slope_of_output(np.asarray(target), len(x))
+        if together:  # A score of all the last sums at once: its slopes, averaged from reference to row.
+            above, below = self._forward(inputs)[-1], self._forward(references)[-1]
+            nodes, weights = np.polynomial.legendre.leggauss(32)
+            start = np.zeros_like(above)
+            for share, weight in zip((nodes + 1) / 2, weights / 2, strict=True):
+                start += weight * self._seed(below + share * (above - below), np.asarray(target))
+        found = dense_relevance.rescaled(self._layers(summed=together), x, other, start)
         return {self.network.input_name: found.reshape(inputs[self.network.input_name].shape)}
 
     def _flat(self, inputs: Inputs) -> Floats:
@@ -254,9 +269,7 @@ class ReferenceModel:
         return np.asarray(x.reshape(len(x), len(self.network.weights[0])), np.float64)
 
     def _slope_of_output(self, target: Integers, rows: int) -> Floats:
-        """D score / d what the last layer gives, ``(rows, columns)``: the score must be one of its numbers."""
-        if self.network.activations[-1] == "softmax" and self.view.score != "logit":
-            raise ValueError("relevance starts from a logit or a value; a probability of several classes is no sum")
+        """D score / d what the last layer gives, ``(rows, columns)``, where the score is one of its numbers."""
         chosen = np.zeros((rows, self.network.weights[-1].shape[1]))
         if self._doubles:
             chosen[:, 0] = np.where(target == 1, 1.0, -1.0)
@@ -264,10 +277,10 @@ class ReferenceModel:
             chosen[np.arange(rows), target] = 1.0
         return chosen
 
-    def _layers(self) -> list[dense_relevance.Layer]:
-        """The layers; the last one without its activation where the score is the value below it."""
+    def _layers(self, *, summed: bool = False) -> list[dense_relevance.Layer]:
+        """The layers; the last one without its activation where the score is the value below it, or sums are asked for."""
         words = list(self.network.activations)
-        if self.view.score in ("logit", "log_odds"):
+        if summed or self.view.score in ("logit", "log_odds"):
             words[-1] = "linear"
         return [
             dense_relevance.Layer(f"layer_{place}", weight, bias, *_ACTIVATIONS[word])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -190,7 +191,11 @@ class KerasPredictor:
     def _answer(self, arrays: Arrays) -> Floats:
         tf = tensorflow()
         tensors = [tf.constant(array) for array in arrays.values()]
-        return as_columns(self._forward(*tensors).numpy(), n_rows(arrays))
+        return as_columns(self._answers(*tensors).numpy(), n_rows(arrays))
+
+    @cached_property
+    def _answers(self) -> Any:
+        return self._forward.get_concrete_function()
 
     def _columns(self, raw: Floats) -> Floats:
         score, classifies = self._view.score, self._view.task == "classification"
@@ -217,7 +222,12 @@ class DifferentiablePredictor(KerasPredictor):
 
     def trace(self) -> None:
         """Build the graph of the gradient now, so that what has none is known before any row is computed."""
-        self._backward.get_concrete_function()
+        _ = self._slopes
+
+    @cached_property
+    def _slopes(self) -> Any:
+        """The graph of the gradient itself: to choose among graphs at each call takes longer than a small model."""
+        return self._backward.get_concrete_function()
 
     def _compiled_gradient(self) -> Any:
         tf = tensorflow()
@@ -277,7 +287,7 @@ class DifferentiablePredictor(KerasPredictor):
         for part, real in slices(arrays, self.rows_per_call, self._fixed):
             wanted = np.pad(columns[done : done + real], (0, n_rows(part) - real), "edge")
             tensors = [tf.constant(array) for array in part.values()]
-            answer = self._backward(tf.constant(wanted, "int32"), *tensors)
+            answer = self._slopes(tf.constant(wanted, "int32"), *tensors)
             for found, slope in zip(parts, answer, strict=True):
                 found.append(np.asarray(slope.numpy()[:real], np.float64))
             done += real
@@ -288,7 +298,11 @@ class DifferentiablePredictor(KerasPredictor):
         }
 
     def _width(self) -> int:
-        shape = self._forward.get_concrete_function().structured_outputs.shape
+        return self._columns_of_view
+
+    @cached_property
+    def _columns_of_view(self) -> int:
+        shape = self._answers.structured_outputs.shape
         width = int(np.prod([size or 1 for size in shape[1:]]))
         return 2 if width == 1 and self._view.score != "value" and self._view.task == "classification" else width
 

@@ -62,3 +62,12 @@ def test_no_error_to_explain_is_said_in_a_sentence():
     }
     with pytest.raises(UnfitInput, match="the model makes no error there"):
         choose(SPLIT, {"output": right}, params, np.random.default_rng(0))
+
+
+def test_several_targets_are_a_column_each_for_every_row():
+    params = {"select": {**NOTHING, "ids": ["id2", "id6"]}, "task": "classification", "classes": ["a", "b", "c"]}
+    several = {**params, "target": "c", "targets": [2, "predicted", "label", 0]}
+    arrays = choose(SPLIT, {"output": OUTPUT}, several, np.random.default_rng(0)).arrays
+    assert arrays["target"].tolist() == [2, 2]
+    assert arrays["targets"].tolist() == [[2, 1, 0, 0], [2, 1, 1, 0]]
+    assert "targets" not in chosen("c", ids=["id2"]).arrays

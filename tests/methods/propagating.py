@@ -1,5 +1,7 @@
 """Networks that relevance can be propagated through, for the laws: the reference network, with and without biases."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from pgx_compiler.methods.laws import Bench
@@ -21,7 +23,7 @@ def network_rows(rng: np.random.Generator) -> Rows:
 def network(rng: np.random.Generator, *, biases: bool) -> Network:
     """8 - 7 - 5 - 3 with tanh; does not read column 7, and treats columns 0 and 1 alike."""
     sizes = (8, 7, 5, 3)
-    weights = [0.6 * rng.normal(size=pair) for pair in zip(sizes, sizes[1:], strict=False)]
+    weights = [0.6 * rng.normal(size=pair) for pair in pairwise(sizes)]
     weights[0][7], weights[0][1] = 0.0, weights[0][0]
     offsets = [rng.normal(size=size) * float(biases) for size in sizes[1:]]
     return Network(tuple(weights), tuple(offsets), ("tanh", "tanh", "linear"))
@@ -44,7 +46,8 @@ def relevance_benches() -> list[Bench]:
             operators={"Dense": 3},
             activation="linear",
         )
-        more = {"ignored": (5,), "symmetric": ((0, 1),), "unbiased": not biases}
         name = f"dense network {'with' if biases else 'without'} biases"
-        found.append(Bench(name, "tabular", ReferenceModel(made, View("value", "regression")), rows, said, **more))
+        model = ReferenceModel(made, View("value", "regression"))
+        bench = Bench(name, "tabular", model, rows, said, ignored=(5,), symmetric=((0, 1),), unbiased=not biases)
+        found.append(bench)
     return found

@@ -96,18 +96,45 @@ def test_words_of_any_length_are_put_in_whole() -> None:
     assert model.rows("word").tolist() == [["certainly", "b"], ["no", "c"]]
 
 
-def test_calls_hold_no_more_rows_than_the_handle_says_and_all_are_counted() -> None:
-    model, owner = Recording(rows_per_call=7), np.arange(4)
-    references = np.zeros((3, 4))
+def test_composed_rows_stay_below_half_a_megabyte_or_one_call_and_all_are_counted() -> None:
+    model, owner = Recording(rows_per_call=7), np.zeros(10_000, np.int64)
+    owner[:3] = 1, 2, 3
+    references = np.zeros((3, 10_000))
     game = Game(
-        model, {"x": np.ones((1, 4))}, {"x": references}, FeatureMap(tuple("abcd"), {"x": owner}), np.array([1])
+        model, {"x": np.ones((1, 10_000))}, {"x": references}, FeatureMap(tuple("abcd"), {"x": owner}), np.array([1])
     )
     game.value(np.random.default_rng(0).random((9, 4)) < 0.5)
-    # Two coalitions of three references fit seven rows: nine coalitions are five calls.
+    # A row has 80,000 bytes: six of them are half a megabyte, and two coalitions of three references fit a call of seven.
     assert [len(asked["x"]) for asked in model.asked] == [6, 6, 6, 6, 3]
     assert (game.coalitions_per_call, model.spent.forward) == (2, 27)
-    assert game.full().tolist() == [-4.0]
+    assert game.full().tolist() == [-10_000.0]
     assert game.empty().tolist() == [0.0]
+    model.rows_per_call = 13
+    game.value(np.random.default_rng(0).random((9, 4)) < 0.5)
+    assert [len(asked["x"]) for asked in model.asked][7:] == [12, 12, 3]
+
+
+def test_rows_of_several_small_calls_are_composed_at_once() -> None:
+    model = Recording(rows_per_call=7)
+    game = Game(
+        model,
+        {"x": np.ones((1, 6400))},
+        {"x": np.zeros((3, 6400))},
+        FeatureMap(("a",), {"x": np.zeros(6400, np.int64)}),
+        np.array([0]),
+    )
+    game.value(np.zeros((9, 1), bool))
+    # Ten rows of 51,200 bytes are half a megabyte, more than the six of one call but fewer than those of two.
+    assert [len(asked["x"]) for asked in model.asked] == [6, 6, 6, 6, 3]
+    small = Game(
+        model,
+        {"x": np.ones((1, 4))},
+        {"x": np.zeros((3, 4))},
+        FeatureMap(("a",), {"x": np.zeros(4, np.int64)}),
+        np.array([0]),
+    )
+    small.value(np.zeros((9, 1), bool))
+    assert [len(asked["x"]) for asked in model.asked][5:] == [27]
 
 
 class Composing(Recording):

@@ -69,7 +69,12 @@ def test_it_is_the_papers_algorithm(rows, params):
 
         gains = [
             written_out(
-                gradient, one.reshape(-1).tolist(), end.reshape(-1).tolist(), params.steps, params.fraction, params.max_distance
+                gradient,
+                one.reshape(-1).tolist(),
+                end.reshape(-1).tolist(),
+                params.steps,
+                params.fraction,
+                params.max_distance,
             )
             for one in (start, rows.references.inputs["image"][row, 1])
         ]
@@ -85,7 +90,10 @@ def test_without_leeway_it_is_integrated_gradients(rows):
 
 def test_where_elements_do_not_interact_every_path_gives_what_each_adds(rows):
     rng = np.random.default_rng(0)
-    for model, close in ((Linear(rng.normal(size=(64, 3))), 1e-6), (Additive(rng.normal(size=(64, 3)), np.ones(64)), 1e-4)):
+    for model, close in (
+        (Linear(rng.normal(size=(64, 3))), 1e-6),
+        (Additive(rng.normal(size=(64, 3)), np.ones(64)), 1e-4),
+    ):
         found = guided_integrated_gradients(model, rows, Params(max_distance=0.1))["image"]
         straight = integrated_gradients(model, rows, IntegratedGradientsParams())["image"]
         np.testing.assert_allclose(found, straight, atol=close)

@@ -48,6 +48,19 @@ def test_it_is_the_greedy_order_and_keeps_the_sum(seed):
     assert found.sum() == pytest.approx(values.sum())
 
 
+def test_a_sliver_is_not_taken_however_dense_it_is():
+    # Of 112 x 112 pixels a region must add 50 / 4 = 12 (12.5 is rounded to even); 11 are left to what remains in the end.
+    values = np.zeros((112, 112))
+    values[0, :11], values[1, :12] = 9.0, 5.0
+    rest = (slice(2, None), slice(None))
+    regions = boxes((0, slice(0, 11)), (1, slice(0, 12)), rest, side=112)
+    found = densest_first(regions, values)
+    np.testing.assert_allclose(found[1, :12], 5.0)
+    left = ~regions[1:].any(axis=0)
+    np.testing.assert_allclose(found[left], 99.0 / left.sum())
+    assert found.sum() == pytest.approx(values.sum())
+
+
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 30, 3), (60, 50, 2)])
 def test_regions_cover_the_picture_at_several_scales(shape):
     picture = np.random.default_rng(0).random(shape)

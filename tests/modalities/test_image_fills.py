@@ -61,6 +61,26 @@ def test_noise_follows_each_pixel_of_the_training_images(pictures):
     assert len(np.unique(held[:, 1, 1, 0])) > 300
 
 
+def test_uniform_images_fill_the_range_of_the_training_data_evenly(pictures):
+    train = 3 * pictures - 1
+    held = fill(pictures[:1], train, "uniform", patched((8, 8, 3), 2), size=400).inputs["x"][0]
+    low, high = train.min(), train.max()
+    assert (held >= low).all() and (held <= high).all()  # noqa: PT018
+    # Of 76,800 draws a quarter falls into each quarter of the range, give or take five standard errors of 0.0016.
+    shares = np.histogram(held, np.linspace(low, high, 5))[0] / held.size
+    assert np.abs(shares - 0.25).max() < 0.008
+
+
+def test_the_furthest_image_has_each_element_at_the_end_it_is_further_from():
+    train = np.array([-1.0, 3.0])[:, None, None] * np.ones((1, 2, 2))  # the middle of the range is 1
+    rows = np.array([[[-1.0, 0.9], [1.0, 2.5]], [[3.0, 3.0], [-1.0, 0.0]]])
+    held = fill(rows, train, "maximum_distance", patched((2, 2), 1)).inputs["x"]
+    assert held[:, 0].tolist() == [[[3.0, 3.0], [-1.0, -1.0]], [[-1.0, -1.0], [3.0, 3.0]]]
+    whole = fill((40 * (rows + 1)).astype(np.uint8), np.array([0, 255], np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8),
+                 "maximum_distance", patched((2, 2), 1)).inputs["x"]  # fmt: skip
+    assert set(whole.reshape(-1).tolist()) == {0, 255}
+
+
 def test_background_images_are_training_images_each_once(pictures):
     held = fill(pictures[:1], pictures, "background", patched((8, 8, 3), 2), size=5).inputs["x"][0]
     found = [int(np.flatnonzero((pictures == one).all(axis=(1, 2, 3)))[0]) for one in held]

@@ -36,7 +36,9 @@ TREES = ModelFacts(
         "scores": frozenset({"log_odds", "probability"}),
     }
 )
+DIFFERENTIABLE = ModelFacts(**{**vars(NETWORK), "capabilities": frozenset({"Predictor", "Differentiable"})})
 MODELS = {"both": {"keras": KERAS, "onnx": NETWORK}, "trees": {"onnx": TREES}, "network": {"onnx": NETWORK}}
+MODELS |= {"rebuilt": {"onnx": DIFFERENTIABLE}, "twins": {"keras": KERAS, "onnx": DIFFERENTIABLE}}
 
 
 def context(models: str, score: str, features: int) -> Context:

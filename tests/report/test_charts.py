@@ -96,3 +96,11 @@ def test_segments_take_the_colour_of_their_value_and_nothing_is_white() -> None:
 def test_shades_run_from_against_to_support() -> None:
     assert [heat_maps.level(value, 2.0) for value in (-2.0, 0.0, 2.0, 9.0)] == [0, 10, 20, 20]
     assert heat_maps.shade_rules().count(".shade-") == heat_maps.LEVELS
+
+
+def test_a_picture_is_drawn_in_grey_and_says_what_it_is() -> None:
+    entry = ChartEntry(kind="picture", title="t", subject="seven", values=[[0.0, 1.0], [0.5, 0.0]])
+    shown = str(charts.chart(entry, "t · <seven>"))
+    assert shown.startswith('<img class="map picture" src="data:image/png;base64,')
+    assert 'alt="t · &lt;seven&gt;"' in shown
+    assert charts.curves_left_out(entry) == 0

@@ -41,7 +41,7 @@ def test_facts_of_a_small_network_are_counted_by_hand(archive: Archive) -> None:
     assert facts.n_outputs == 2
     assert facts.activation == "softmax"
     assert facts.scores == {"logit", "probability", "log_odds"}
-    offered = {"Predictor", "Differentiable", "LayerDifferentiable", "RulePropagating", "Trainable"}
+    offered = {"Predictor", "Differentiable", "LayerDifferentiable", "Rectified", "RulePropagating", "Trainable"}
     assert facts.capabilities == offered
     assert facts.loss == "sparse_categorical_crossentropy"
     assert facts.inputs[0].shape == (None, 4)

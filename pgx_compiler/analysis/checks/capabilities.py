@@ -10,8 +10,8 @@ from runtimes.target import framework_for
 MISSING_CAPABILITY = Code(
     4010,
     "missing-capability",
-    "The method needs something of the model that none of its files offers: gradients need a Keras file, and a tree"
-    " ensemble has none. The help line lists the methods that this model can do.",
+    "The method needs something of the model that none of its files offers: gradients need a Keras file, or an ONNX file"
+    " whose operators all have one here; a tree ensemble has none. The help line lists the methods that this model can do.",
 )
 NOT_ADMITTED = Code(
     4011,
@@ -47,6 +47,7 @@ _IN_WORDS = {
     "LayerDifferentiable": "layers that can be looked into",
     "Rectified": "gradients through rectifiers (ReLU)",
     "AttentionReadable": "layers of attention",
+    "RulePropagating": "a way back layer by layer",
     "TreeEnsemble": "the trees of an ensemble",
     "Trainable": "a model that can be trained again",
 }

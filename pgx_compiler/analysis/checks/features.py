@@ -85,7 +85,16 @@ def _check_modality(context: Context, image: bool) -> None:
             if value is not None and key not in known:
                 message = f"`{key}` says nothing about the features of {modality} data"
                 help_of_key = f"delete it; here it may be: {quoted(sorted(known))}" if known else help_
+                if key == "together":
+                    help_of_key = _TIED.get(modality, help_of_key)
                 context.error(NOT_THIS_MODALITY, message, (*where, key), help_of_key, on="key")
+
+
+_TIED = {
+    "tabular": "in a table a group does it: `data.features: {NAME: {columns: [a, b]}}`",
+    "text": "delete it: a mask of tokens changes with its tokens by itself",
+}
+"""What ties inputs together in a modality that has no key for it."""
 
 
 def _check_masks(context: Context) -> None:

@@ -12,6 +12,7 @@ from pgx_compiler.spec.paths import RefusedPath, locate
 from pgx_compiler.spec.source import Path_
 from runtimes import datasets
 from runtimes.datasets import DataFileError
+from runtimes.formats.saved_model_file import NAME as SAVED_MODEL_NAME
 from runtimes.target import ModelFileError, framework_for
 from runtimes.texts import vocabulary
 
@@ -73,6 +74,7 @@ def _check_models(context: Context) -> None:
         if text is None:
             continue
         framework = framework_for(format_)
+        text = _inside(context, text) if format_ == "keras" else text
         path = _find(context, text, ("model", format_), framework.TARGET.suffixes)
         if path is not None:
             try:
@@ -138,6 +140,12 @@ def _check_mask(context: Context, name: str, text: str) -> None:
         context.error(UNUSABLE_MASK, message, at, "make it the size of the images")
         return
     context.masks[name] = MaskFile(path, _relative(text), _sha256(path), height, width)
+
+
+def _inside(context: Context, text: str) -> str:
+    """A path to a SavedModel's folder as the file in it that holds the model; any other as it is."""
+    within = f"{text.rstrip('/')}/{SAVED_MODEL_NAME}"
+    return text if isinstance(locate(context.root, context.root, within), RefusedPath) else within
 
 
 def _find(context: Context, text: str, at: Path_, suffixes: tuple[str, ...]) -> Path | None:

@@ -8,8 +8,9 @@ from pgx_compiler.modalities import modalities
 WRONG_FILL = Code(
     4034,
     "wrong-fill",
-    "Not every fill suits every modality, and each takes its own keys: `background`, `kmeans`, `conditional`, `noise` and"
-    " `fourier` take `size`, `value` takes `value`, `blur` takes `sigma`, `mean`, `inpaint` and `interpolation` take none."
+    "Not every fill suits every modality, and each takes its own keys: `background`, `kmeans`, `conditional`, `noise`,"
+    " `uniform` and `fourier` take `size`, `value` takes `value`, `blur` takes `sigma`, `mean`, `inpaint`, `maximum_distance`"
+    " and `interpolation` take none."
     " A background has at most as many rows as the training data.",
 )
 

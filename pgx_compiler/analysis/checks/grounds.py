@@ -33,7 +33,9 @@ def _ground(context: Context, named: NamedStep, step: ExplainStep) -> Ground | N
     words = [] if select == context.select else described(select)
     rows_name = f"[{','.join(words)}]" if words else ""
     if settled != context.described:
-        words += [f"{key}={value}" for key, value in settled.items() if context.described.get(key) != value]
+        keys = dict.fromkeys([*settled, *context.described])
+        changed = [key for key in keys if context.described.get(key) != settled.get(key)]
+        words += [f"{key}={_short(settled.get(key))}" for key in changed]
     return Ground(f"[{','.join(words)}]" if words else "", select, rows, features, settled, rows_name)
 
 
@@ -43,3 +45,8 @@ def described(select: RowSelection) -> list[str]:
     if "ids" in given:
         given["ids"] = digest(given["ids"])[:8]
     return [f"{key}={str(value).lower() if isinstance(value, bool) else value}" for key, value in sorted(given.items())]
+
+
+def _short(value: Any) -> Any:
+    """A value that can be part of a node's name."""
+    return "none" if value is None else digest(value)[:8] if isinstance(value, list) else value

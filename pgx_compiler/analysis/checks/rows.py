@@ -5,6 +5,7 @@ from pgx_compiler.analysis.checks.names import AUTO
 from pgx_compiler.analysis.checks.strategy import may_explain
 from pgx_compiler.analysis.context import Context
 from pgx_compiler.analysis.resolved import DataFile
+from pgx_compiler.analysis.targets import EVERY, OF_EACH_ROW, is_every_class
 from pgx_compiler.diagnostics.diagnostic import Code
 from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
 from pgx_compiler.spec.model import RowSelection
@@ -36,8 +37,19 @@ UNKNOWN_ROW = Code(
 UNKNOWN_CLASS = Code(
     3032,
     "unknown-class",
-    "The class is none of `model.classes`. `explain.target` also takes `predicted` and `label`.",
+    "The class is none of `model.classes`. `explain.target` also takes `predicted`, `label` and `all`.",
 )
+TARGET_LIST = Code(
+    4042,
+    "target-list",
+    "A list under `explain.target` names classes, `predicted` or `label`, each once: all are explained from the same model"
+    " rows, and the first is what is compared and judged. A step with a `precision` asks on until every class has it. `all`"
+    " stands alone; of hundreds of classes it is said (a warning), since the values of each are kept and some methods fit a"
+    " model to each.",
+)
+
+MANY_CLASSES = 100
+"""More than anyone reads; the evidence grows with them (own default)."""
 
 _SELECTORS = ("sample", "ids", "errors", "borderline", "all")
 
@@ -135,7 +147,28 @@ def _check_target(context: Context) -> None:
     if context.spec.model.task == "regression":
         if target != "predicted":
             context.error(NOT_FOR_REGRESSION, "regression has no target class", at, "delete `target`", on="key")
-    elif target == "label":
+    elif isinstance(target, str):
+        every = context.classes is not None and is_every_class(target, context.classes)
+        if not every:
+            _check_class(context, target, at)
+        elif len(context.classes or ()) > MANY_CLASSES:
+            message = f"`all` explains {len(context.classes or ())} classes in every row, and keeps the values of each"
+            context.warn(TARGET_LIST, message, at, "list those that matter: `target: [NAME, NAME]`")
+    else:
+        for index, one in enumerate(target):
+            here = (*at, index)
+            if one in target[:index]:
+                context.error(TARGET_LIST, f"`{shortened(one)}` is listed twice", here, "list every class once")
+            elif context.classes is not None and is_every_class(one, context.classes):
+                message = "`all` stands in place of a list, not in one"
+                context.error(TARGET_LIST, message, here, "write `target: all`, or list the classes")
+            else:
+                _check_class(context, one, here)
+
+
+def _check_class(context: Context, target: str, at: Path_) -> None:
+    """One class: of each row's own, or by its name."""
+    if target == "label":
         steps = (*context.spec.explain.perturbation, *context.spec.explain.gradient)
         splits = {context.select.from_, *(step.rows.from_ for step in steps if step.rows is not None)}
         for split in sorted(splits):
@@ -143,7 +176,7 @@ def _check_target(context: Context) -> None:
                 message = f"`label` needs the labels of the {split} data"
                 context.error(ROW_SELECTION, message, at, f"name them: `data.{split}.target`")
     elif target != "predicted" and context.classes is not None and target not in context.classes:
-        near = nearest(target, [*context.classes, "predicted", "label"])
+        near = nearest(target, [*context.classes, *OF_EACH_ROW, EVERY])
         label = f"did you mean `{near}`?" if near else ""
-        help_ = f"one of: `predicted`, `label`, {quoted(context.classes)}"
+        help_ = f"one of: `predicted`, `label`, `all`, {quoted(context.classes)}"
         context.error(UNKNOWN_CLASS, f"no class is called `{shortened(target)}`", at, help_, label)

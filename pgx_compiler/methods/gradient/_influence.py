@@ -5,15 +5,29 @@ it, and everything about it has a closed form: a row's gradient is (said - label
 that of the regression. Nothing but activations and probabilities is asked of the network.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from runtimes.capabilities import Floats, Integers
 
-MOST_PARAMETERS = 3000
-"""Of the last layer: its curvature is a matrix of as many rows and columns."""
+MOST_EXACT = 3000
+"""Parameters of the last layer up to which its curvature is held and inverted as a whole."""
+MOST_NUMBERS = 50_000_000
+"""Numbers in the curvatures of the single outputs, which are held beyond that: 400 MB."""
+MOST_STEPS = 100
+"""Steps of conjugate gradients, where the curvature is too large to be inverted."""
+LEAST_SHARE = 0.01
+"""Of the mean curvature, that is added at least (Koh & Liang use 0.01, not as a share)."""
+MOST_OWN = 0.9
+"""Of the curvature, what may be a training row's own (own default)."""
+CLOSE_ENOUGH = 1e-4
+"""What conjugate gradients may leave of the right-hand side."""
+
+_AT_ONCE = 4_000_000
+"""Numbers held at once where each row has a matrix of its own."""
 
 
 @dataclass(frozen=True)
@@ -24,48 +38,56 @@ class LastLayer:
     """``(rows, units + 1)``: what it reads, with a 1 for its bias."""
     errors: Floats
     """``(rows, outputs)``: what it says minus the label; one output for two classes and for a value."""
-    curvature: Floats
-    """``(rows, outputs, outputs)``: second derivative of each row's loss by what the layer sums up."""
+    shares: Floats | None
+    """``(rows, outputs)``: the probabilities of these outputs; None of a value, whose loss is as curved everywhere."""
     damping: float
-    """What is added to the curvature in every direction, as a share of its mean."""
+    """What is added to the curvature in every direction: the penalty of a ridge around the weights as they are."""
 
     @property
     def parameters(self) -> int:
         """Numbers that the layer has learned."""
         return int(self.activations.shape[1] * self.errors.shape[1])
 
-    @cached_property
-    def hessian(self) -> Floats:
-        """Mean curvature of the loss by the layer's parameters, output by output, with the damping."""
-        outputs, units = self.errors.shape[1], self.activations.shape[1]
-        blocks = np.empty((outputs, units, outputs, units))
-        for one in range(outputs):
-            for other in range(one + 1):
-                weighted = self.activations * self.curvature[:, one, other, None]
-                block = self.activations.T @ weighted / len(self.activations)
-                blocks[one, :, other, :], blocks[other, :, one, :] = block, block.T
-        whole = blocks.reshape(self.parameters, self.parameters)
-        mean = float(np.trace(whole)) / self.parameters
-        return np.asarray(whole + self.damping * max(mean, 1e-300) * np.eye(self.parameters), np.float64)
+    @property
+    def is_exact(self) -> bool:
+        """Whether its curvature is inverted as a whole; else a row's own is that of the single outputs."""
+        return self.parameters <= MOST_EXACT
 
-    def solved(self, slopes: Floats, activations: Floats) -> Floats:
-        """The inverse curvature times d score / d parameters, ``(rows, outputs, units + 1)``.
+    @property
+    def is_too_large(self) -> bool:
+        """Whether not even the curvatures of the single outputs can be held."""
+        return not self.is_exact and self.parameters * self.activations.shape[1] > MOST_NUMBERS
+
+    def solved(self, slopes: Floats, activations: Floats) -> tuple[Floats, float]:
+        """The inverse curvature times d score / d parameters, ``(rows, outputs, units + 1)``, and what is left of it unsolved.
 
         Args:
             slopes: ``(rows, outputs)``: d score / d what the layer sums up.
             activations: ``(rows, units + 1)`` of the same rows.
         """
-        flat = (slopes[:, :, None] * activations[:, None, :]).reshape(len(slopes), -1)
-        return np.asarray(np.linalg.solve(self.hessian, flat.T).T.reshape(*slopes.shape, -1), np.float64)
+        wanted = slopes[:, :, None] * activations[:, None, :]
+        if self.is_exact:
+            flat = wanted.reshape(len(slopes), -1) @ self._inverse.reshape(self.parameters, self.parameters)
+            return np.asarray(flat.reshape(wanted.shape), np.float64), 0.0
+        found, left = np.empty_like(wanted), 0.0
+        step = max(1, _AT_ONCE // (self.errors.size or 1))
+        for start in range(0, len(wanted), step):
+            part = slice(start, start + step)
+            found[part], one = self._descended(wanted[part])
+            left = max(left, one)
+        return found, left
 
-    def influence(self, slopes: Floats, activations: Floats) -> Floats:
+    def influence(self, slopes: Floats, activations: Floats) -> tuple[Floats, float]:
         """How much higher the score of each row is because each training row was there, ``(rows, training rows)``.
 
-        To first order (Koh & Liang, 2017): a row's weight of 1/n in the loss moves the parameters by -H⁻¹ gradient / n.
+        A row's weight of 1/n in the loss moves the parameters by -H⁻¹ gradient / n (Koh & Liang, 2017). Beside it what is left
+        unsolved.
         """
-        solved = self.solved(slopes, activations)
-        per_output = np.einsum("rou,iu->rio", solved, self.activations, optimize=True)
-        return np.asarray(-np.einsum("rio,io->ri", per_output, self.errors) / len(self.errors), np.float64)
+        solved, left = self.solved(slopes, activations)
+        found = np.zeros((len(slopes), len(self.errors)))
+        for output in range(self.errors.shape[1]):
+            found -= (solved[:, output] @ self.activations.T) * self.errors_without[:, output]
+        return np.asarray(found / len(self.errors), np.float64), left
 
     def alignment(self, slopes: Floats, activations: Floats) -> Floats:
         """What a step down each training row's loss does to each row's score, ``(rows, training rows)``, at learning rate 1.
@@ -78,16 +100,133 @@ class LastLayer:
         """Influence of each training row on its own score, ``(training rows,)``; ``slopes`` as above, of the training rows."""
         if not by_curvature:
             return np.asarray(-(self.activations**2).sum(axis=1) * (slopes * self.errors).sum(axis=1), np.float64)
-        solved = self.solved(slopes, self.activations)
-        moved = np.einsum("iou,iu->io", solved, self.activations)
-        return np.asarray(-(moved * self.errors).sum(axis=1) / len(self.errors), np.float64)
+        found = np.empty(len(slopes))
+        for part, reach in self._reaches():
+            found[part] = -np.einsum("nk,nkl,nl->n", slopes[part], reach, self.errors_without[part])
+        return found
+
+    @cached_property
+    def errors_without(self) -> Floats:
+        """Each row's error if the layer were fitted without it, by one step of Newton's method, ``(rows, outputs)``.
+
+        The curvature that the row itself gives is taken off (approximate leave-one-out; Rad & Maleki, 2020). Of a value it is
+        exact: the error by 1 - leverage. No more than `MOST_OWN` is taken off: where a row is nearly all that bends the loss,
+        one step of Newton's method would go anywhere.
+        """
+        found = np.empty_like(self.errors)
+        for part, reach in self._reaches():
+            taken = reach
+            if self.shares is not None:
+                p = self.shares[part]
+                taken = p[:, :, None] * (reach - np.einsum("nk,nkl->nl", p, reach)[:, None, :])
+            # The trace is not below the largest eigenvalue, as none of them is negative.
+            own = np.trace(taken, axis1=1, axis2=2)[:, None, None]
+            taken = taken * np.minimum(1.0, MOST_OWN / np.maximum(own, 1e-300))
+            found[part] = np.linalg.solve(np.eye(self.errors.shape[1]) - taken, self.errors[part][:, :, None])[:, :, 0]
+        return found
+
+    @property
+    def gradient(self) -> float:
+        """Size of the mean gradient of the loss."""
+        return float(np.linalg.norm(self.errors.T @ self.activations) / len(self.errors))
 
     @property
     def gradient_left(self) -> float:
-        """Size of the mean gradient by the mean size of the rows' gradients: 0 where training has ended, 1 far from it."""
-        mean = self.errors.T @ self.activations / len(self.errors)
+        """The same by the mean size of the rows' gradients: 0 where training has ended, 1 far from it."""
         sizes = np.sqrt((self.errors**2).sum(axis=1) * (self.activations**2).sum(axis=1))
-        return float(np.linalg.norm(mean) / sizes.mean()) if sizes.any() else 0.0
+        return self.gradient / float(sizes.mean()) if sizes.any() else 0.0
+
+    @property
+    def mean_curvature(self) -> float:
+        """Of the loss, over all directions, without damping."""
+        squares = (self.activations**2).sum(axis=1)
+        trace = sum(float(squares @ self._curved(k, k)) for k in range(self.errors.shape[1])) / len(squares)
+        return max(trace / self.parameters, 1e-300)
+
+    def damped(self, share: float | None, weights: float) -> "LastLayer":
+        """With a damping that is a share of the mean curvature; None: the penalty that would hold the layer where it is.
+
+        A ridge of that strength has the gradient that is left, where weights are of that size. It is no less than `LEAST_SHARE`
+        of the mean curvature.
+        """
+        if share is not None:
+            return replace(self, damping=share * self.mean_curvature)
+        held = self.gradient / weights if weights > 0 else 0.0
+        return replace(self, damping=max(held, LEAST_SHARE * self.mean_curvature))
+
+    def _curved(self, one: int, other: int) -> Floats:
+        """Second derivative of each row's loss by two of the sums, ``(rows,)``: p (1 - p), or -p q of two outputs."""
+        if self.shares is None:
+            return np.full(len(self.errors), float(one == other))
+        return np.asarray(self.shares[:, one] * (float(one == other) - self.shares[:, other]), np.float64)
+
+    def _block(self, one: int, other: int) -> Floats:
+        """Mean curvature by the parameters of two outputs, without damping."""
+        weighted = self.activations * self._curved(one, other)[:, None]
+        return np.asarray(self.activations.T @ weighted / len(self.activations), np.float64)
+
+    @cached_property
+    def _inverse(self) -> Floats:
+        """Of the damped curvature, ``(outputs, units, outputs, units)``; of each output's alone, ``(outputs, units, units)``."""
+        outputs, units = self.errors.shape[1], self.activations.shape[1]
+        if not self.is_exact:
+            return np.stack([np.linalg.inv(self._block(k, k) + self.damping * np.eye(units)) for k in range(outputs)])
+        blocks = np.empty((outputs, units, outputs, units))
+        for one in range(outputs):
+            for other in range(one + 1):
+                blocks[one, :, other, :] = self._block(one, other)
+                blocks[other, :, one, :] = blocks[one, :, other, :].T
+        whole = blocks.reshape(self.parameters, -1) + self.damping * np.eye(self.parameters)
+        return np.asarray(np.linalg.inv(whole).reshape(blocks.shape), np.float64)
+
+    def _reaches(self) -> Iterator[tuple[slice, Floats]]:
+        """How far each training row's own weight moves its own sums, ``(rows, outputs, outputs)``, a part of the rows at a time."""
+        rows, outputs = self.errors.shape
+        units = self.activations.shape[1]
+        step = max(1, _AT_ONCE // (outputs * max(outputs, units)))
+        for start in range(0, rows, step):
+            part = slice(start, min(start + step, rows))
+            h = self.activations[part]
+            reach = np.zeros((len(h), outputs, outputs))
+            for k in range(outputs):
+                if self.is_exact:
+                    across = (h @ self._inverse[k].reshape(units, -1)).reshape(len(h), outputs, units)
+                    reach[:, k] = (across * h[:, None]).sum(axis=2)
+                else:
+                    reach[:, k, k] = ((h @ self._inverse[k]) * h).sum(axis=1)
+            yield part, reach / rows
+
+    def _bent(self, directions: Floats) -> Floats:
+        """The damped curvature times directions ``(rows, outputs, units)``."""
+        moved = directions @ self.activations.T
+        if self.shares is not None:
+            p = self.shares.T
+            moved = p * (moved - (p * moved).sum(axis=1, keepdims=True))
+        return np.asarray(moved @ self.activations / len(self.activations) + self.damping * directions, np.float64)
+
+    def _descended(self, wanted: Floats) -> tuple[Floats, float]:
+        """Conjugate gradients, with the curvatures of the single outputs as preconditioner; and the residual that is left."""
+
+        def dot(one: Floats, other: Floats) -> Floats:
+            return np.asarray((one * other).sum(axis=(1, 2), keepdims=True), np.float64)
+
+        def eased(one: Floats) -> Floats:
+            return np.asarray(np.einsum("rku,kuv->rkv", one, self._inverse, optimize=True), np.float64)
+
+        size = np.sqrt(dot(wanted, wanted))
+        size = np.where(size > 0, size, 1.0)
+        found, rest = np.zeros_like(wanted), wanted.copy()
+        direction = easy = eased(rest)
+        for _ in range(MOST_STEPS):
+            if float((np.sqrt(dot(rest, rest)) / size).max()) < CLOSE_ENOUGH:
+                break
+            bent = self._bent(direction)
+            before = dot(rest, easy)
+            along = before / np.maximum(dot(direction, bent), 1e-300)
+            found, rest = found + along * direction, rest - along * bent
+            easy = eased(rest)
+            direction = easy + dot(rest, easy) / np.maximum(before, 1e-300) * direction
+        return found, float((np.sqrt(dot(rest, rest)) / size).max())
 
 
 @dataclass(frozen=True)
@@ -113,15 +252,15 @@ class Said:
     def errors(self, labels: Integers) -> Floats:
         """The probability of each class minus 1 for that of the label; of two classes, of the second alone."""
         found = self.probabilities.copy()
-        found[np.arange(len(labels)), labels] -= 1.0
+        rows = np.arange(len(labels))
+        # That of the label is minus all others: 1 less than nearly 1 would be nothing but rounding.
+        found[rows, labels] = 0.0
+        found[rows, labels] = -found.sum(axis=1)
         return np.asarray(found[:, 1:] if found.shape[1] == 2 else found, np.float64)
 
-    def curvature(self) -> Floats:
-        """``(rows, outputs, outputs)``: p (1 - p), or diag(p) - p pᵀ."""
-        p = self.probabilities
-        if p.shape[1] == 2:
-            return np.asarray((p[:, 0] * p[:, 1])[:, None, None], np.float64)
-        return np.asarray(p[:, :, None] * np.eye(p.shape[1]) - p[:, :, None] * p[:, None, :], np.float64)
+    def shares(self) -> Floats:
+        """The probabilities of the outputs that the errors are of."""
+        return self.probabilities[:, 1:] if self.probabilities.shape[1] == 2 else self.probabilities
 
     def log_odds(self, target: Integers) -> Floats:
         """Of each row's target."""

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from runtimes.capabilities import Floats
 
-_SCALES, _SIGMA, _SMALLEST, _GROWN = (50.0, 100.0, 150.0, 250.0, 500.0, 1200.0), 0.8, 150, 5
+_SCALES, _SIGMA, _SMALLEST, _GROWN, _FRESH = (50.0, 100.0, 150.0, 250.0, 500.0, 1200.0), 0.8, 150, 5, 50
 """Of a picture of 224 × 224 pixels: six preferences for large segments, the smoothing before, the smallest segment's pixels,
-and the pixels that each is grown by. On other sizes areas and lengths go along, so that the segments are the same parts
+the pixels that each is grown by, and those that it must add to what is taken already, so that no slivers are taken. On other sizes areas and lengths go along, so that the segments are the same parts
 of the picture."""
 
 _PIXELS = 224.0**2
@@ -40,7 +40,7 @@ def overlapping_regions(picture: NDArray[np.generic]) -> NDArray[np.bool_]:
                 channel_axis=-1,
             )
         found += _grown(np.asarray(owner, np.int64), round(_GROWN * np.sqrt(area)))
-    return np.unique(np.stack(found), axis=0)
+    return np.stack(found)
 
 
 def _grown(owner: NDArray[np.int64], radius: int) -> list[NDArray[np.bool_]]:
@@ -66,7 +66,8 @@ def densest_first(regions: NDArray[np.bool_], values: Floats) -> Floats:
         values: ``(height, width)``.
 
     Returns:
-        ``(height, width)``, with the same sum as the values.
+        ``(height, width)``, with the same sum as the values. Pixels that only slivers of regions hold in the end get
+        the mean of all of these.
     """
     from scipy.sparse import csr_array
 
@@ -76,12 +77,15 @@ def densest_first(regions: NDArray[np.bool_], values: Floats) -> Floats:
     left = np.ones(len(flat), bool)
     sums, sizes = inside.T @ flat, members.sum(axis=1)
     density = np.zeros(len(flat))
-    while left.any():
-        best = int(np.argmax(np.where(sizes > 0, sums / np.maximum(sizes, 1), -np.inf)))
+    smallest = max(1, round(_FRESH * len(flat) / _PIXELS))
+    while (sizes >= smallest).any():
+        best = int(np.argmax(np.where(sizes >= smallest, sums / np.maximum(sizes, 1), -np.inf)))
         new = np.flatnonzero(left & members[best])
         density[new] = flat[new].mean()
         left[new] = False
         taken = inside[new]
         sums -= taken.T @ flat[new]
         sizes -= np.rint(taken.sum(axis=0)).astype(np.int64)
+    if left.any():
+        density[left] = flat[left].mean()
     return density.reshape(values.shape)

@@ -28,17 +28,24 @@ _FIRST: dict[str, Rules] = {
 
 
 def rules_of(
-    composite: Composite, *, epsilon: float, gamma: float, alpha: float, beta: float, first: str | None = None
+    composite: Composite,
+    *,
+    epsilon: float,
+    gamma: float,
+    alpha: float,
+    beta: float,
+    biases: bool = True,
+    first: str | None = None,
 ) -> Rules:
     """A composite as data: place and rule, the first that fits is applied.
 
     ``first`` is the rule of the first layer; None: as the composite says.
     """
     by_kind = {
-        "epsilon": Rule("epsilon", epsilon=epsilon),
-        "gamma": Rule("gamma", gamma=gamma),
-        "alpha_beta": Rule("alpha_beta", alpha=alpha, beta=beta),
-        "plus": Rule("alpha_beta", alpha=1.0, beta=0.0),
+        "epsilon": Rule("epsilon", epsilon=epsilon, biases=biases),
+        "gamma": Rule("gamma", gamma=gamma, biases=biases),
+        "alpha_beta": Rule("alpha_beta", alpha=alpha, beta=beta, biases=biases),
+        "plus": Rule("alpha_beta", alpha=1.0, beta=0.0, biases=biases),
     }
     beginning = _FIRST.get(composite, ()) if first is None else (("first", Rule(first)),)
     if composite in ("epsilon", "gamma", "alpha_beta", "z_plus"):

@@ -45,7 +45,9 @@ def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
     },
     admits=admits,
 )
-def blur_integrated_gradients(model: Differentiable, rows: Rows, params: BlurIntegratedGradientsParams) -> FeatureValues:
+def blur_integrated_gradients(
+    model: Differentiable, rows: Rows, params: BlurIntegratedGradientsParams
+) -> FeatureValues:
     """Add up the gradient while the row is made sharp, from a strong blur to the image itself.
 
     The blur is a Gaussian one that reflects at the border, so that no darkness comes in from outside; it and its change

@@ -103,9 +103,7 @@ def _guided(
     return _shaped(gained, {name: rows.inputs[name] for name in varied})
 
 
-def advance(
-    share: Floats, size: Floats, weight: Floats, goal: float, params: GuidedIntegratedGradientsParams
-) -> None:
+def advance(share: Floats, size: Floats, weight: Floats, goal: float, params: GuidedIntegratedGradientsParams) -> None:
     """Move one point on, in place, until it has covered a share of the whole distance (the paper's Algorithm 1).
 
     Args:

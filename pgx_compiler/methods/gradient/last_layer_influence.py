@@ -1,12 +1,13 @@
 """Influence of training rows by the last layer (Koh & Liang, 2017): https://arxiv.org/abs/1703.04730."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import Field
 
-from pgx_compiler.evidence.results import Measure, Report, Table
+from pgx_compiler.evidence.results import Finding, Measure, Report, Table
 from pgx_compiler.evidence.summary import bootstrap_interval
 from pgx_compiler.methods.declaration import (
     MODALITIES,
@@ -17,7 +18,7 @@ from pgx_compiler.methods.declaration import (
     UnfitParams,
     global_explanation,
 )
-from pgx_compiler.methods.gradient._influence import MOST_PARAMETERS, LastLayer, Said, contrast, said_of
+from pgx_compiler.methods.gradient._influence import CLOSE_ENOUGH, LastLayer, Said, contrast, said_of
 from pgx_compiler.methods.gradient._layers import layer_called
 from pgx_compiler.methods.gradient._row_ids import ids_of
 from pgx_compiler.methods.precaution._significance import wilson
@@ -59,14 +60,15 @@ class LastLayerInfluenceParams(Params):
     layer: Annotated[str | None, NamesLayer(layer_of_file)] = None
     """The layer that the last one reads. Left out: the one in front of the last dense layer; the plan says which it is."""
     by: Literal["influence_functions", "tracin"] = "influence_functions"
-    """``influence_functions``: how much the score would fall if the last layer were fitted again without the row, to first
-    order (Koh & Liang, 2017). ``tracin``: what a step of training on the row does to the score, at the end of training
+    """``influence_functions``: how much the score would fall if the last layer were fitted again without the row, by one step
+    of Newton's method (Koh & Liang, 2017; Rad & Maleki, 2020). ``tracin``: what a step of training on the row does to the score, at the end of training
     (one checkpoint of TracIn; Pruthi et al., 2020); its unit means nothing."""
-    damping: Annotated[float, Field(gt=0, le=10)] = 0.01
+    damping: Annotated[float, Field(gt=0, le=100)] | Literal["auto"] = "auto"
     """Of influence functions: what is added to the curvature in every direction, as a share of its mean, so that directions in
-    which the training rows say nothing count little (Koh & Liang use 0.01, not as a share)."""
+    which the training rows say nothing count little. ``auto``: the penalty on the weights that would hold the last layer where
+    training left it (own choice), and 0.01 at least."""
     rows: Annotated[int, Field(ge=20, le=50000)] = 5000
-    """Training rows looked at, drawn at random; each then stands for several."""
+    """Training rows looked at, drawn at random."""
     shown: Annotated[int, Field(ge=1, le=20)] = 3
     """Training rows named for each explained row, in each direction."""
 
@@ -84,6 +86,7 @@ def cost(params: LastLayerInfluenceParams, shape: Shape) -> Cost:
     paper="https://arxiv.org/abs/1703.04730",
     cost=cost,
     laws=("same_report", "helps_itself"),
+    codes=("not_converged",),
     measures=(
         "largest_influence",
         "rows_for_half",
@@ -115,10 +118,10 @@ def last_layer_influence(
 
     Limits:
         Only what the last layer learned from a row is counted, not what the layers below owe to it: the order of the rows is
-        more to be trusted than the amounts. Amounts are of first order and too small for rows that weigh much. They hold at
-        the end of training: a gradient left far above 0 says that training stopped early or was held back by penalties, and
+        more to be trusted than the amounts. They hold at the end of training: a gradient left far above 0 says that training stopped early or was held back by penalties, and
         then another fit would move for that reason too. The training data of the audit must be what the model was trained
-        on, and its loss cross-entropy (of a regression, the squared error), all rows with the same weight.
+        on, and its loss cross-entropy (of a regression, the squared error), all rows with the same weight. Beyond 3,000 parameters
+        of the last layer a row's influence on itself counts the curvature of each output alone: an order, no amount.
     """
     if data.train.labels is None:
         return not_measured(
@@ -126,37 +129,15 @@ def last_layer_influence(
         )
     layer = layer_called(model, params.layer or below_the_last((one.name, one.kind) for one in model.layers)).name
     chosen = np.sort(rng.permutation(len(data.train))[: params.rows])
-    train: Inputs = {name: np.asarray(array)[chosen] for name, array in data.train.inputs.items()}
     labels = data.train.labels[chosen]
-    below = _with_bias(model.activations(train, layer), layer)
-    here = _with_bias(model.activations(rows.inputs, layer), layer)
-    scores = model.predict(train), model.predict(rows.inputs)
-    if data.task == "classification":
-        whole = said_of(np.concatenate(scores))
-        said = Said(whole.probabilities[: len(chosen)], whole.kind)
-        _make_sure(model, train, layer, said)
-        last = LastLayer(below, said.errors(labels), said.curvature(), params.damping)
-        slopes = Said(whole.probabilities[len(chosen) :], whole.kind).slopes(rows.target)
-        own_slopes = said.slopes(labels)
-    else:
-        said = None
-        _make_sure(model, train, layer, None)
-        last = LastLayer(below, _residuals(scores[0], labels), np.ones((len(chosen), 1, 1)), params.damping)
-        # Leaving a row out moves its own value away from its label: the slope is that of minus the error's size.
-        slopes, own_slopes = np.ones((len(rows), 1)), -np.sign(last.errors)
-    by_curvature = params.by == "influence_functions"
-    if by_curvature and last.parameters > MOST_PARAMETERS:
-        raise UnfitParams(
-            f"the last layer has {last.parameters:,} parameters, and influence functions need the curvature of at most "
-            f"{MOST_PARAMETERS:,}; use `by: tracin`"
-        )
-    found = last.influence(slopes, here) if by_curvature else last.alignment(slopes, here)
-    itself = last.on_themselves(own_slopes, by_curvature)
+    seen = _looked(model, data, rows, layer, chosen)
+    said, last = seen.said, seen.last.damped(None if params.damping == "auto" else params.damping, seen.weights)
+    found, itself, left = _influence(last, seen, len(chosen) / len(data.train), params)
     names = [str(data.train.row_ids[place]) for place in chosen]
     explained = ids_of(rows, data)
     measures = [
         *_sizes(found, params),
-        *(_labels(found, itself, said, labels, params) if said else []),
+        *(_labels(found, itself, said, labels, params, is_exact=last.is_exact) if said else []),
         Measure("gradient_left", last.gradient_left, "Mean gradient of the last layer by the mean size of a row's (0: at rest)",
                 len(chosen), better="lower"),
     ]  # fmt: skip
@@ -170,7 +151,77 @@ def last_layer_influence(
         "train_row_ids": np.array(names),
         "row_ids": np.array(explained),
     }
-    return Report(tuple(measures), tables=tables, arrays=arrays)
+    return Report(tuple(measures), _unsolved(left), tables, arrays)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is asked of the model."""
+
+    last: LastLayer
+    """Without damping."""
+    weights: float
+    """The size of its weights."""
+    said: Said | None
+    """Of the training rows; None of a value."""
+    here: Floats
+    """Activations of the explained rows."""
+    slopes: Floats
+    """``(rows, outputs)``: d explained score / d what the last layer sums up."""
+    own_slopes: Floats
+    """The same of each training row for its own label."""
+
+
+def _looked(model: LayerDifferentiable, data: AuditData, rows: Rows, layer: str, chosen: Integers) -> _Seen:
+    assert data.train.labels is not None
+    labels = data.train.labels[chosen]
+    train: Inputs = {name: np.asarray(array)[chosen] for name, array in data.train.inputs.items()}
+    below = _with_bias(model.activations(train, layer), layer)
+    here = _with_bias(model.activations(rows.inputs, layer), layer)
+    scores = model.predict(train), model.predict(rows.inputs)
+    if data.task == "classification":
+        # Together, since what kind of score it is shows the better the more rows there are.
+        whole = said_of(np.concatenate(scores))
+        said, explained = (
+            Said(part, whole.kind) for part in (whole.probabilities[: len(chosen)], whole.probabilities[len(chosen) :])
+        )
+        weights = _weights(model, train, layer, said)
+        last = LastLayer(below, said.errors(labels), said.shares(), 0.0)
+        return _Seen(last, weights, said, here, explained.slopes(rows.target), said.slopes(labels))
+    weights = _weights(model, train, layer, None)
+    last = LastLayer(below, _residuals(scores[0], labels), None, 0.0)
+    # Leaving a row out moves its own value away from its label: the slope is that of minus the error's size.
+    return _Seen(last, weights, None, here, np.ones((len(rows), 1)), -np.sign(last.errors))
+
+
+def _influence(
+    last: LastLayer, seen: _Seen, share: float, params: LastLayerInfluenceParams
+) -> tuple[Floats, Floats, float]:
+    """Of each training row on each explained one, on itself, and what is left unsolved of it.
+
+    ``share`` of the training rows were looked at: of a sample the curvature is the mean too, but one row weighs as little as it
+    does in all of them.
+    """
+    if params.by == "tracin":
+        found = last.alignment(seen.slopes, seen.here)
+        return found, last.on_themselves(seen.own_slopes, by_curvature=False), 0.0
+    if last.is_too_large:
+        raise UnfitParams(
+            f"the last layer has {last.parameters:,} parameters, too many for influence functions; use `by: tracin`"
+        )
+    found, left = last.influence(seen.slopes, seen.here)
+    return share * found, share * last.on_themselves(seen.own_slopes, by_curvature=True), left
+
+
+def _unsolved(left: float) -> tuple[Finding, ...]:
+    if left <= 10 * CLOSE_ENOUGH:
+        return ()
+    summary = (
+        f"Conjugate gradients left {left:.2g} of the right-hand side: the influences are not those of the curvature."
+    )
+    title = "Influences are not solved for"
+    advice = ("Raise `damping`, or use `by: tracin`.",)
+    return (Finding("not_converged", "warning", title, summary, advice=advice),)
 
 
 def _with_bias(activations: Floats, layer: str) -> Floats:
@@ -188,11 +239,11 @@ def _residuals(scores: Floats, labels: Floats) -> Floats:
     return scores - np.asarray(labels, np.float64)[:, None]
 
 
-def _make_sure(model: LayerDifferentiable, train: Inputs, layer: str, said: Said | None) -> None:
-    """Only where the score is affine in the layer's activations is there nothing but the last layer above it.
+def _weights(model: LayerDifferentiable, train: Inputs, layer: str, said: Said | None) -> float:
+    """The size of the last layer's weights, as far as the first two outputs tell.
 
     Raises:
-        UnfitParams: something else stands between.
+        UnfitParams: the score is not affine in the layer's activations, so that more than the last layer stands above it.
     """
     few = {name: array[:_LOOKED_AT] for name, array in train.items()}
     count = len(next(iter(few.values())))
@@ -205,12 +256,16 @@ def _make_sure(model: LayerDifferentiable, train: Inputs, layer: str, said: Said
     size = float(np.abs(slope).max())
     # What is certain to float32 (a probability of 1) has lost its slope: such rows cannot contradict.
     known = np.abs(slope).max(axis=1) > 1e-3 * size
-    apart = float(np.abs(slope[known] - slope[known].mean(axis=0)).max()) if known.any() else 0.0
+    mean = slope[known].mean(axis=0) if known.any() else np.zeros(slope.shape[1])
+    apart = float(np.abs(slope[known] - mean).max()) if known.any() else 0.0
     if not size or apart > 0.02 * size:
         raise UnfitParams(
             f"the layer `{layer}` is not what the last layer reads: the score is not linear in it; name the layer in front of "
             "the last dense one by `layer`"
         )
+    outputs = 2 if said is None else said.probabilities.shape[1]
+    # The columns of weights differ by 2 ** 0.5 of their own size, where they are independent; of two only that is known.
+    return float(np.linalg.norm(mean)) * (1.0 if outputs == 2 else float(np.sqrt(outputs / 2)))
 
 
 def _sizes(found: Floats, params: LastLayerInfluenceParams) -> list[Measure]:
@@ -234,7 +289,7 @@ def _sizes(found: Floats, params: LastLayerInfluenceParams) -> list[Measure]:
 
 
 def _labels(
-    found: Floats, itself: Floats, said: Said, labels: Integers, params: LastLayerInfluenceParams
+    found: Floats, itself: Floats, said: Said, labels: Integers, params: LastLayerInfluenceParams, *, is_exact: bool
 ) -> list[Measure]:
     """Where influence and labels do not go together."""
     wrong = said.probabilities.argmax(axis=1) != labels
@@ -251,7 +306,7 @@ def _labels(
         title = f"{words} whose label the model contradicts"
         bounds = wilson(count, len(which))
         measures.append(Measure(name, count / len(which), title, len(which), "share", bounds, better="lower"))
-    if params.by == "influence_functions":
+    if params.by == "influence_functions" and is_exact:
         own = said.log_odds(labels)
         count = int(((own > 0) & (own - itself < 0)).sum())
         title = "Training rows whose label is the likelier answer only because they were in the training data"

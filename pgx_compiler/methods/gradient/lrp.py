@@ -33,7 +33,11 @@ class LrpParams(Params):
     alpha: Annotated[float, Field(ge=1)] = 2.0
     """Of the alpha-beta rule: weight of positive contributions."""
     beta: Annotated[float, Field(ge=0)] = 1.0
-    """Of the alpha-beta rule: weight of negative contributions; relevance is conserved where it is ``alpha`` - 1."""
+    """Of the alpha-beta rule: weight of negative contributions, ``alpha`` - 1. A sum without any hands on ``alpha`` times
+    what it was given."""
+    biases: bool = True
+    """Whether biases take their share of relevance. If not, all of the score is put down to the input, however much of it
+    the network would have said of any input."""
     first: Literal["box", "flat", "w_squared"] | None = None
     """The rule of the first layer. Left out: as the composite says."""
     low: float | None = None
@@ -81,17 +85,18 @@ def lrp(model: RulePropagating, rows: Rows, params: LrpParams) -> FeatureValues:
     Reading:
         In the score's own unit: the part of the score itself that is put down to the element. The values of one row add
         up to its score, less what biases (and the stabiliser of the rules) have absorbed, which is given as a share of the
-        score; in a network without biases nothing is. Positive: speaks for the explained output.
+        score (below zero: biases speak against it); in a network without biases nothing is. Positive: speaks for the explained output.
 
     Limits:
         It is the score that is shared out, not its difference to the references of the audit: completeness against them
-        does not apply, and where a large part of the score is bias, much of it is told by `absorbed` alone. The rules are
+        does not apply, and in a deep network with biases (those of folded batch normalisation too) nearly all of the score
+        may be absorbed: then the order of the values can be read, their size cannot. The rules are
         conventions: gamma, alpha-beta, z-plus and box favour what agrees with the outcome, and show less of what
         contradicts it; the box rule gives relevance to a black pixel for not being white. Rules that drop negative
         contributions look alike for different classes and hardly depend on the upper layers. Batch normalisation is folded
         into the layer below it, or passed unchanged; the largest of a pool takes all; gates of products get nothing.
     """
-    chosen = params.model_dump(include={"composite", "epsilon", "gamma", "alpha", "beta", "first"})
+    chosen = params.model_dump(include={"composite", "epsilon", "gamma", "alpha", "beta", "biases", "first"})
     rules = rules_of(**chosen)
     begins = any(place.startswith("first") for place, _ in rules)
     box = box_of(rows, params.low, params.high) if begins else (None, None)

@@ -43,7 +43,7 @@ def xrai(model: Differentiable, rows: Rows, params: XraiParams) -> Maps:
     """Give each region of the image the mean of its integrated gradients, regions of the highest mean first.
 
     Each image is cut into segments at six scales, which overlap. The segment with the highest mean over the pixels that no
-    other has taken yet comes first, until every pixel is taken.
+    other has taken yet comes first, until only slivers are left, which share one mean.
 
     Reading:
         In the score's own unit. The values of one row add up to its score minus the mean score of the references, as those

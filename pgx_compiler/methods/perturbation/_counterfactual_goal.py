@@ -50,9 +50,16 @@ def goal_of(
         raise UnfitParams(f"`wanted` is `{wanted}`, and the classes are {', '.join(outputs)}")
     if wanted == OTHER:
         other = f"{outputs[1 - current]}" if len(outputs) == 2 else "another class"
-        return Goal(f"{other} instead of {outputs[current]}", other, lambda found: -_lead(found, current) + margin)
+        words = f"{other} instead of {outputs[current]}{_ahead(margin)}"
+        return Goal(words, other, lambda found: -_lead(found, current) + margin)
     aim = outputs.index(wanted)
-    return Goal(f"{wanted} instead of {outputs[current]}", wanted, lambda found: _behind(found, aim) + margin)
+    # A row that has the class already may still want the margin.
+    instead = "" if aim == current else f" instead of {outputs[current]}"
+    return Goal(f"{wanted}{instead}{_ahead(margin)}", wanted, lambda found: _behind(found, aim) + margin)
+
+
+def _ahead(margin: float) -> str:
+    return f" by at least {margin:g}" if margin > 0 else ""
 
 
 def staying(row: TableRow, scores: Floats) -> Goal:

@@ -32,6 +32,11 @@ class SetParams(Params):
     that, all are asked and the set is proven to be the smallest."""
 
 
+def percent(share: float) -> str:
+    """``90%``, and ``99.9%`` where that is what was asked."""
+    return f"{100 * share:.6g}%"
+
+
 def most_sets(params: SetParams, features: int) -> int:
     """Coalitions that may be asked for each row."""
     return 2 * features + 2048 if params.samples == "auto" else params.samples

@@ -15,6 +15,7 @@ from math import comb
 
 import numpy as np
 
+from pgx_compiler.methods.perturbation._random_masks import BLOCK, random_subsets
 from pgx_compiler.modalities.game import Masks
 from runtimes.capabilities import Floats, Integers
 
@@ -28,11 +29,20 @@ class PairedCoalitions:
     weights: Floats
     """``(pairs,)``: Shapley kernel mass of the pair's size over the number of pairs expected of that size."""
     sizes: Integers
-    """``(pairs,)``: size of the smaller coalition."""
+    """``(pairs,)``: size of the smaller coalition, ascending."""
     unseen: Floats
     """``(pairs,)``: share of all pairs of that size that was not drawn; 0 where the size was enumerated."""
     rounding: Floats = field(default_factory=lambda: np.zeros(0))
     """``(sizes,)``: uniform numbers; a size of which x pairs are expected has got floor(x + its number)."""
+
+    def blocks(self) -> Iterator[slice]:
+        """Runs of pairs that fit the processor's cache, as far as no size is cut in two."""
+        least = BLOCK // self.masks.shape[1]
+        start = 0
+        for edge in np.flatnonzero(np.diff(self.sizes, append=0)) + 1:
+            if edge - start >= least or edge == len(self.sizes):
+                yield slice(start, int(edge))
+                start = int(edge)
 
 
 class StagedCoalitions:
@@ -113,40 +123,46 @@ def draw_pairs(features: int, pairs: int, rng: np.random.Generator) -> PairedCoa
     edges[-1] = pairs
     offset = rng.random()
     ticks = np.floor(np.round(edges + offset, 9)).astype(np.int64)
-    blocks, weights, sizes, unseen = [], [], [], []
-    for size, (count, mean) in enumerate(zip(np.diff(ticks), expected, strict=True), start=1):
-        existing = pairs_of_size(features, size)
-        count = min(int(count), existing)
-        blocks.append(_distinct_subsets(features, size, count, rng))
-        weights.append(np.full(count, kernel_mass(features, size) / mean if mean else 0.0))
-        sizes.append(np.full(count, size, np.int64))
-        unseen.append(np.full(count, 1.0 - count / existing))
+    existing = [pairs_of_size(features, size) for size in range(1, len(expected) + 1)]
+    counts = np.array([min(int(count), most) for count, most in zip(np.diff(ticks), existing, strict=True)])
+    mass = np.array([kernel_mass(features, size) for size in range(1, len(expected) + 1)])
+    sizes = np.repeat(np.arange(1, len(expected) + 1), counts)
+    unseen = np.array([1.0 - count / most for count, most in zip(counts.tolist(), existing, strict=True)])
     return PairedCoalitions(
-        np.concatenate(blocks),
-        np.concatenate(weights),
-        np.concatenate(sizes),
-        np.concatenate(unseen),
+        _distinct_subsets(features, counts, existing, rng),
+        (mass / np.where(expected > 0, expected, np.inf))[sizes - 1],
+        sizes,
+        unseen[sizes - 1],
         rounding=(edges[:-1] + offset) % 1.0,
     )
 
 
-def _distinct_subsets(features: int, size: int, count: int, rng: np.random.Generator) -> Masks:
-    """Draw ``count`` different subsets, no two of them each other's complement."""
-    existing = pairs_of_size(features, size)
-    if 2 * count > existing:
+def _distinct_subsets(features: int, counts: Integers, existing: list[int], rng: np.random.Generator) -> Masks:
+    """As many different subsets of each size as its count says, smallest size first, no two each other's complement."""
+    listed = [2 * int(count) > most for count, most in zip(counts, existing, strict=True)]
+    sizes = np.repeat(np.arange(1, len(counts) + 1), counts)
+    masks = np.zeros((len(sizes), features), bool)
+    for size in np.flatnonzero(listed) + 1:
         every = _as_masks(_enumerate(features, size), features)
-        return every if count == existing else every[np.sort(rng.choice(existing, count, replace=False))]
-    found = np.zeros((0, features), bool)
-    while len(found) < count:
-        order = np.argsort(rng.random((count, features)), axis=1)[:, :size]
-        fresh = np.zeros((count, features), bool)
-        np.put_along_axis(fresh, order, True, axis=1)
-        if 2 * size == features:
-            fresh ^= ~fresh[:, :1]  # of a coalition and its complement of the same size, keep the one with feature 0
-        stacked = np.concatenate([found, fresh])
-        first = np.unique(np.packbits(stacked, axis=1), axis=0, return_index=True)[1]
-        found = stacked[np.sort(first)]
-    return found[:count]
+        count = counts[size - 1]
+        chosen = slice(None) if count == len(every) else np.sort(rng.choice(len(every), count, replace=False))
+        masks[sizes == size] = every[chosen]
+    wanted = np.flatnonzero(~np.array(listed)[sizes - 1])
+    while len(wanted):
+        fresh = random_subsets(features, sizes[wanted], rng)
+        # Of a coalition and its complement of the same size, keep the one with feature 0.
+        fresh ^= (2 * sizes[wanted] == features)[:, None] & ~fresh[:, :1]
+        masks[wanted] = fresh
+        wanted = _repeated(masks)
+    return masks
+
+
+def _repeated(masks: Masks) -> Integers:
+    """Positions of the masks that an earlier one equals."""
+    packed = np.packbits(masks, axis=1)
+    first: dict[bytes, int] = {}
+    keys = packed.view(f"V{packed.shape[1]}").ravel().tolist()
+    return np.array([place for place, key in enumerate(keys) if first.setdefault(key, place) != place], np.int64)
 
 
 def _enumerate(features: int, size: int) -> Iterator[tuple[int, ...]]:

@@ -4,7 +4,7 @@ Where a game is so small that all its coalitions cost no more than the draws all
 then exact. The full coalition is the row itself, one model row whatever the references.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,12 +13,15 @@ import numpy as np
 from pgx_compiler.methods.declaration import Shape
 from pgx_compiler.methods.perturbation import _precision
 from pgx_compiler.modalities.game import Game, Masks
-from runtimes.capabilities import Floats
+from runtimes.capabilities import Floats, Integers
 
 Samples = int | Literal["auto"]
 
 LEAST_A_FEATURE = 4
 """Draws for each feature below which neither a mean nor a regression says anything (as in Kernel SHAP here)."""
+
+BLOCK = 2**15
+"""Numbers: 256 KiB, of which the second-level cache of a processor of today holds a few."""
 
 Fit = Callable[[Masks, Floats], tuple[Floats, Floats]]
 """Masks ``(n, features)`` and their worth ``(n, k)`` to values and standard errors, ``(features, k)`` each."""
@@ -63,6 +66,29 @@ def all_coalitions(game: Game) -> tuple[Masks, Floats]:
 def every_mask(features: int) -> Masks:
     """``(2 ** features, features)``."""
     return np.asarray((np.arange(2**features)[:, None] >> np.arange(features)) & 1 == 1)
+
+
+def in_blocks(rows: int, features: int) -> Iterator[slice]:
+    """Some rows of ``features`` numbers at a time, so that what is computed of them stays in the processor's cache.
+
+    Measured with 196 features and 1,024 to 2,048 masks: two to three times as fast as all at once.
+    """
+    step = max(1, BLOCK // max(1, features))
+    return (slice(start, start + step) for start in range(0, rows, step))
+
+
+def random_subsets(features: int, sizes: Integers, rng: np.random.Generator) -> Masks:
+    """A random subset of each size (at least 1), ``(n, features)``: where the smallest of uniform numbers stand.
+
+    Up to a threshold, which sorting alone gives: ranking takes four times as long. Two equal numbers at the threshold would
+    both be taken, which of 53 bits happens once in 10^13 draws.
+    """
+    masks = np.empty((len(sizes), features), bool)
+    for part in in_blocks(len(sizes), features):
+        uniform = rng.random(masks[part].shape)
+        threshold = np.take_along_axis(np.sort(uniform, axis=1), sizes[part, None] - 1, axis=1)
+        np.less_equal(uniform, threshold, out=masks[part])
+    return masks
 
 
 def ask_in_rounds(

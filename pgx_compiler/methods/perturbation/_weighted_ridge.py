@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pgx_compiler.methods.perturbation._random_masks import in_blocks
 from pgx_compiler.modalities.game import Masks
 from runtimes.capabilities import Floats
 
@@ -36,28 +37,38 @@ def fit_ridge(masks: Masks, worth: Floats, weights: Floats, penalty: float, draw
         penalty: may be 0; the smallest that makes the matrix invertible is then added where features move together.
         drawn: False where the masks are the whole population.
     """
-    count, features = masks.shape
-    total = weights.sum()
-    middle = weights @ masks / total
-    centred = masks - middle
-    weighted = centred * weights[:, None]
-    gram = weighted.T @ centred
-    floor = 1e-10 * (np.trace(gram) / max(1, features)) + 1e-300
-    inverse = np.linalg.inv(gram + max(penalty, floor) * np.eye(features))
+    (count, features), total = masks.shape, weights.sum()
+    root, own_share = np.sqrt(weights)[:, None], (weights / total)[:, None]
+    blocks = list(in_blocks(count, features))
+    middle = sum(weights[part] @ masks[part] for part in blocks) / total
     mean = weights @ worth / total
-    response = worth - mean
-    coefficients = inverse @ (weighted.T @ response)
-    residuals = response - centred @ coefficients
-    influence = weighted @ inverse
-    leverage = np.einsum("nf,nf->n", influence, centred) + weights / total
-    left = np.maximum(1 - leverage, 1e-9)[:, None] if drawn else np.ones((count, 1))
-    error = np.zeros_like(coefficients)
-    if drawn:
-        error = np.sqrt((influence**2).T @ (residuals**2 / left))
-    own_share = (weights / total)[:, None]
+    response = root * (worth - mean)
+
+    def scaled(part: slice) -> Floats:
+        kept = masks[part] - middle
+        return np.multiply(kept, root[part], out=kept)
+
+    gram, moments = np.zeros((features, features)), np.zeros((features, worth.shape[1]))
+    for part in blocks:
+        kept = scaled(part)
+        gram += kept.T @ kept
+        moments += kept.T @ response[part]
+    floor = 1e-10 * (np.trace(gram) / max(1, features)) + 1e-300
+    gram[np.diag_indices(features)] += max(penalty, floor)
+    inverse = np.linalg.inv(gram)
+    coefficients = inverse @ moments
+    missed, variance = np.empty_like(response), np.zeros_like(coefficients)
+    for part in blocks:
+        kept = scaled(part)
+        missed[part] = response[part] - kept @ coefficients
+        if drawn:
+            influence = kept @ inverse
+            leverage = np.einsum("nf,nf->n", influence, kept)[:, None] + own_share[part]
+            left = np.maximum(1 - leverage, 1e-9)
+            variance += np.square(influence, out=influence).T @ (missed[part] ** 2 / left)
+            missed[part] /= left
     apart = response / np.maximum(1 - own_share, 1e-9) if drawn else response
-    spread = weights @ apart**2
+    spread = (apart**2).sum(axis=0)
     varies = spread > total * (1e-12 * np.abs(worth).max(axis=0, initial=0.0)) ** 2
-    missed = weights @ (residuals / left) ** 2
-    fidelity = np.where(varies, 1 - missed / np.where(varies, spread, 1.0), np.nan)
-    return Ridge(coefficients, mean - middle @ coefficients, error, fidelity)
+    fidelity = np.where(varies, 1 - (missed**2).sum(axis=0) / np.where(varies, spread, 1.0), np.nan)
+    return Ridge(coefficients, mean - middle @ coefficients, np.sqrt(variance), fidelity)

@@ -82,7 +82,7 @@ def hsic(game: Game, params: HsicParams, rng: np.random.Generator) -> FeatureVal
     found = [dependence_on(masks, worth[:, output], drawn) for output in range(game.n_targets)]
     values = np.stack([one.values for one in found], axis=1)
     error = np.stack([one.standard_error for one in found], axis=1)
-    return FeatureValues(values, error, {"detected": float(np.mean([detected(one, drawn) for one in found]))})
+    return FeatureValues(values, error, {"detected": np.array([detected(one, drawn) for one in found], np.float64)})
 
 
 def detected(found: Dependence, drawn: bool) -> int:

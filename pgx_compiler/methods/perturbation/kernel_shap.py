@@ -16,7 +16,7 @@ from pgx_compiler.methods.perturbation._paired_coalitions import (
     draw_pairs,
 )
 from pgx_compiler.modalities.game import Game
-from runtimes.capabilities import Floats
+from runtimes.capabilities import Floats, Integers
 
 
 class KernelShapParams(Params):
@@ -123,33 +123,44 @@ def regress(design: PairedCoalitions, worth: Floats, of_complement: Floats, tota
     With the constraint eliminated (values = total / features + deviations that sum to zero), a coalition and its
     complement are one observation: half the difference of their worth, on membership centred by coalition size.
     """
-    features = design.masks.shape[1]
-    centred = design.masks - design.sizes[:, None] / features
-    share_of_size = design.sizes / features - 0.5
-    response = (worth - of_complement) / 2 - share_of_size[:, None] * total
-    weighted = centred * design.weights[:, None]
-    gram = weighted.T @ centred
+    features, outputs = design.masks.shape[1], worth.shape[1]
+    share, root = (design.sizes / features)[:, None], np.sqrt(design.weights)[:, None]
+    response = root * ((worth - of_complement) / 2 - (share - 0.5) * total)
+
+    def scaled(part: slice) -> Floats:
+        membership = design.masks[part] - share[part]
+        return np.multiply(membership, root[part], out=membership)
+
+    gram, moments = np.zeros((features, features)), np.zeros((features, outputs))
+    for part in design.blocks():
+        membership = scaled(part)
+        gram += membership.T @ membership
+        moments += membership.T @ response[part]
     # Constants are no deviation: fill that direction, with the gram's own scale, so that the matrix has an inverse.
     inverse = np.linalg.inv(gram + np.trace(gram) / features**2)
-    deviations = inverse @ (weighted.T @ response)
+    deviations = inverse @ moments
     deviations -= deviations.mean(axis=0)
-    residuals = response - centred @ deviations
-    influence = weighted @ inverse
-    leverage = np.minimum(np.einsum("pf,pf->p", influence, centred), 1 - 1e-9)
-    # A fitted point pulls the fit towards itself: its residual is too small by about this factor (HC2).
-    residuals /= np.sqrt(1 - leverage)[:, None]
-    return total / features + deviations, _standard_error(design, influence, residuals)
+    variance = np.zeros((features, outputs))
+    for part in design.blocks():
+        if not design.unseen[part].any():
+            continue
+        membership = scaled(part)
+        influence = membership @ inverse
+        leverage = np.minimum(np.einsum("pf,pf->p", influence, membership), 1 - 1e-9)
+        # A fitted point pulls the fit towards itself: its residual is too small by about this factor (HC2).
+        residuals = (response[part] - membership @ deviations) / np.sqrt(1 - leverage)[:, None]
+        variance += _variance(design.sizes[part], design.unseen[part], influence, residuals)
+    return total / features + deviations, np.sqrt(variance)
 
 
-def _standard_error(design: PairedCoalitions, influence: Floats, residuals: Floats) -> Floats:
+def _variance(sizes: Integers, unseen: Floats, influence: Floats, residuals: Floats) -> Floats:
     """Sandwich estimator over the drawn pairs, within sizes, with the finite population correction."""
-    variance = np.zeros((influence.shape[1], residuals.shape[1]))
-    for size in np.unique(design.sizes):
-        drawn = design.sizes == size
-        count = int(drawn.sum())
-        for output in range(residuals.shape[1]):
-            scores = influence[drawn] * residuals[drawn, output, None]
-            if count > 1:
-                scores = (scores - scores.mean(axis=0)) * np.sqrt(count / (count - 1))
-            variance[:, output] += (design.unseen[drawn, None] * scores**2).sum(axis=0)
-    return np.sqrt(variance)
+    _, starts, size, counts = np.unique(sizes, return_index=True, return_inverse=True, return_counts=True)
+    factor = unseen * (counts / np.maximum(counts - 1, 1))[size]
+    centre = np.where(counts > 1, 1 / counts, 0.0)[:, None]
+    variance = np.empty((influence.shape[1], residuals.shape[1]))
+    for output in range(residuals.shape[1]):
+        scores = influence * residuals[:, output, None]
+        scores -= (np.add.reduceat(scores, starts, axis=0) * centre)[size]
+        variance[:, output] = factor @ np.square(scores, out=scores)
+    return variance

@@ -20,6 +20,7 @@ from pgx_compiler.methods.perturbation._random_masks import (
     ask_in_rounds,
     forward_rows,
     most_draws,
+    random_subsets,
 )
 from pgx_compiler.methods.perturbation._weighted_ridge import Ridge, fit_ridge
 from pgx_compiler.modalities.game import Game, Masks
@@ -104,21 +105,18 @@ def lime(game: Game, params: LimeParams, rng: np.random.Generator) -> FeatureVal
         whole = fit_ridge(masks, worth, times * kernel(masks, params), params.ridge, drawn=False)
         notes = _precision.notes(len(masks), params.precision, converged=True)
         return FeatureValues(whole.coefficients, whole.standard_error, {**_notes(whole, worth[-1]), **notes})
-    full = game.full()
+    full, fits = game.full(), list[Ridge]()
 
-    def fit(masks: Masks, worth: Floats) -> Ridge:
+    def fit(masks: Masks, worth: Floats) -> tuple[Floats, Floats]:
         masks = np.concatenate([masks, np.ones((1, features), bool)])
-        return fit_ridge(masks, np.concatenate([worth, full[None]]), kernel(masks, params), params.ridge)
-
-    def values_and_error(masks: Masks, worth: Floats) -> tuple[Floats, Floats]:
-        found = fit(masks, worth)
-        return found.coefficients, found.standard_error
+        fits.append(fit_ridge(masks, np.concatenate([worth, full[None]]), kernel(masks, params), params.ridge))
+        return fits[-1].coefficients, fits[-1].standard_error
 
     drawn = ask_in_rounds(
-        game, lambda count: draw(count, features, params.sizes, rng), params.samples, params.precision, values_and_error
+        game, lambda count: draw(count, features, params.sizes, rng), params.samples, params.precision, fit
     )
     notes = _precision.notes(len(drawn.masks), params.precision, drawn.converged)
-    return FeatureValues(drawn.values, drawn.standard_error, {**_notes(fit(drawn.masks, drawn.worth), full), **notes})
+    return FeatureValues(drawn.values, drawn.standard_error, {**_notes(fits[-1], full), **notes})
 
 
 def draw(count: int, features: int, sizes: str, rng: np.random.Generator) -> Masks:
@@ -126,8 +124,7 @@ def draw(count: int, features: int, sizes: str, rng: np.random.Generator) -> Mas
     if sizes == "binomial":
         return rng.random((count, features)) < 0.5
     removed = rng.integers(1, features + 1, count)
-    rank = np.argsort(np.argsort(rng.random((count, features)), axis=1), axis=1)
-    return np.asarray(rank >= removed[:, None])
+    return ~random_subsets(features, removed, rng)
 
 
 def _probability(kept: Integers, features: int, sizes: str) -> Floats:
@@ -146,10 +143,6 @@ def kernel(masks: Masks, params: LimeParams) -> Floats:
     return np.asarray(np.exp(-(distance**2) / (2 * width**2)), np.float64)
 
 
-def _notes(fitted: Ridge, full: Floats) -> dict[str, float]:
-    known = fitted.fidelity[np.isfinite(fitted.fidelity)]
+def _notes(fitted: Ridge, full: Floats) -> dict[str, Floats]:
     at_row = fitted.intercept + fitted.coefficients.sum(axis=0)
-    return {
-        "fidelity": float(known.mean()) if len(known) else float("nan"),
-        "gap": float(np.abs(at_row - full).mean()),
-    }
+    return {"fidelity": fitted.fidelity, "gap": np.abs(at_row - full)}

@@ -69,17 +69,21 @@ def mmd_critic(model: Predictor, data: AuditData, params: MmdCriticParams, rng: 
     if data.task == "classification":
         measures += _resemblance(model, data, points, predicted, prototypes, kernel)
         measures += _errors(data, chosen, predicted, critics)
-    rows = [(kind, place) for kind, places in (("prototype", prototypes), ("criticism", critics)) for place in places]
-    table = Table(
-        "Rows that stand for the classes, and rows that they do not cover",
-        ("kind", "row of the training data", "predicted", "label"),
-        tuple(
-            (kind, str(data.train.row_ids[chosen[i]]), _name(data, predicted[i]), _label(data, int(chosen[i])))
-            for kind, i in rows
-        ),
-    )
+    groups = (("prototype", prototypes), ("criticism", critics))
+    rows = [(kind, int(place)) for kind, places in groups for place in places]
     arrays = {"prototypes": chosen[prototypes], "criticisms": chosen[critics]}
-    return Report(tuple(measures), tables=(table,), arrays=arrays)
+    return Report(tuple(measures), tables=_tables(data, rows, chosen, predicted), arrays=arrays)
+
+
+def _tables(data: AuditData, rows: list[tuple[str, int]], chosen: Integers, predicted: Integers) -> tuple[Table, ...]:
+    """Which rows they are; and, where the spec shows rows, their labels: each is a value of a single row."""
+    named = [(kind, str(data.train.row_ids[chosen[i]]), _name(data, int(predicted[i]))) for kind, i in rows]
+    title = "Rows that stand for the classes, and rows that they do not cover"
+    first = Table(title, ("kind", "row of the training data", "predicted"), tuple(named))
+    if data.train.labels is None:
+        return (first,)
+    labels = tuple((*line[:2], _label(data, int(chosen[i]))) for line, (_, i) in zip(named, rows, strict=True))
+    return first, Table("Labels of these rows", ("kind", "row of the training data", "label"), labels, shows_rows=True)
 
 
 def _classes(scores: Floats, task: str) -> Integers:

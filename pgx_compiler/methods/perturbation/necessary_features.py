@@ -9,7 +9,7 @@ import numpy as np
 
 from pgx_compiler.evidence.results import RowReport
 from pgx_compiler.methods.declaration import Cost, Quantity, Shape, local_explanation
-from pgx_compiler.methods.perturbation._decision import SetParams, most_sets, set_cost, set_report, standing
+from pgx_compiler.methods.perturbation._decision import SetParams, most_sets, percent, set_cost, set_report, standing
 from pgx_compiler.methods.perturbation._smallest_set import smallest_set
 from pgx_compiler.modalities.game import Game, Masks
 from runtimes.capabilities import Floats
@@ -62,7 +62,7 @@ def necessary_features(game: Game, params: NecessaryFeaturesParams, rng: np.rand
     what = (
         "changes the decision"
         if stands.is_decision
-        else f"takes {params.share:.0%} of the score's distance from the references"
+        else f"takes at least {percent(params.share)} of the score's distance from the references"
     )
 
     def tell(features: str) -> str:

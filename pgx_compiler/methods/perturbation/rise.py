@@ -20,6 +20,7 @@ from pgx_compiler.methods.perturbation._random_masks import (
     are_all_affordable,
     ask_in_rounds,
     forward_rows,
+    in_blocks,
     most_draws,
 )
 from pgx_compiler.modalities.game import Game, Masks
@@ -104,23 +105,29 @@ def kept_minus_removed(masks: Masks, worth: Floats) -> tuple[Floats, Floats]:
 
     The error is the spread of what each pair adds to the difference (its influence), pairs being independent.
     """
-    kept = masks.sum(axis=0)
-    removed = len(masks) - kept
-    weight = masks / np.maximum(kept, 1) - ~masks / np.maximum(removed, 1)
-    is_known = (kept > 0) & (removed > 0)
-    values, error = np.zeros((2, masks.shape[1], worth.shape[1]))
-    pairs = len(masks) // 2
-    for output in range(worth.shape[1]):
-        centred = (
-            worth[:, output] - worth[:, output].mean()
-        )  # the offset cancels; taken off, it leaves no rounding error
-        values[:, output] = centred @ weight
-        mean_kept = centred @ masks / np.maximum(kept, 1)
-        mean_removed = centred @ ~masks / np.maximum(removed, 1)
-        influence = weight * (centred[:, None] - np.where(masks, mean_kept, mean_removed))
-        of_pair = influence.reshape(pairs, 2, -1).sum(axis=1)
-        error[:, output] = np.sqrt((of_pair**2).sum(axis=0) * pairs / max(1, pairs - 1))
-        # Always or never kept by the few masks there are: nothing is known but the spread of the scores.
-        error[~is_known, output] = centred.std()
-    values[~is_known] = 0.0
+    (count, features), outputs = masks.shape, worth.shape[1]
+    pairs, kept = count // 2, masks.sum(axis=0)
+    is_known = (kept > 0) & (kept < count)
+    kept, removed = np.maximum(kept, 1), np.maximum(count - kept, 1)
+    centred = worth - worth.mean(axis=0)  # the offset cancels; taken off, it leaves no rounding error
+    blocks = [slice(2 * part.start, 2 * part.stop) for part in in_blocks(pairs, 2 * features)]
+    where_kept = sum((centred[part].T @ masks[part] for part in blocks), np.zeros((outputs, features)))
+    mean_kept, mean_removed = where_kept / kept, (centred.sum(axis=0)[:, None] - where_kept) / removed
+    # A mask adds (score - mean kept) / kept where it keeps the feature, and (mean removed - score) / removed elsewhere.
+    slope, offset = 1 / kept + 1 / removed, mean_kept / kept + mean_removed / removed
+    variance = np.zeros((outputs, features))
+    for part in blocks:
+        first, second = masks[part].astype(np.float64).reshape(-1, 2, features).swapaxes(0, 1)
+        both = first + second
+        for output in range(outputs):
+            one, other = centred[part, output].reshape(-1, 2, 1).swapaxes(0, 1)
+            of_pair = first * one
+            of_pair += second * other
+            of_pair *= slope
+            of_pair -= both * offset[output]
+            of_pair += (2 * mean_removed[output] - (one + other)) / removed
+            variance[output] += np.einsum("pf,pf->f", of_pair, of_pair)
+    values, error = (mean_kept - mean_removed).T, np.sqrt(variance.T * pairs / max(1, pairs - 1))
+    # Always or never kept by the few masks there are: nothing is known but the spread of the scores.
+    values[~is_known], error[~is_known] = 0.0, centred.std(axis=0)
     return values, error

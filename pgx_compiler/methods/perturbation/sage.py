@@ -132,6 +132,10 @@ class _Walk:
         return gains, np.stack([first, before], axis=1)
 
 
+ROUNDING = 1e-12
+"""A fall of the loss below this is what is left of sums of equal numbers."""
+
+
 def convergence(gains: Floats, order: Integers) -> float:
     """The largest standard error over the orders as a share of the range of the values (Covert et al., section 3.2).
 
@@ -148,7 +152,9 @@ def convergence(gains: Floats, order: Integers) -> float:
         centre, free = (means / count[:, None])[row], n - len(count)
     error = float(np.sqrt(((gains - centre) ** 2).sum(axis=0).max() / free / n))
     spread = float(np.ptp(values))
-    return error / spread if spread > 0 else 0.0 if error == 0 else float("inf")
+    if max(error, float(np.abs(values).max())) < ROUNDING:
+        return 0.0  # no feature takes anything off the loss
+    return error / spread if spread > 0 else float("inf")
 
 
 def standard_error(gains: Floats, rows: Integers) -> Floats:

@@ -128,7 +128,11 @@ def shapley_interactions(game: Game, params: ShapleyInteractionsParams, rng: np.
         "samples": 2.0 * len(design.masks),
     }
     arrays = {"interactions": picture, "standard_error_of_pairs": _square(even, even.error, features)}
-    return RowReport(numbers, _statements(even, names, params.top), arrays, (_drawn(picture, names),))
+    largest = max(float(np.abs(side).max()) for side in (worth, rest, full, empty))
+    # The words of a text are the row's own content; columns, patches and windows are not.
+    own_words = game.features.layout.get("kind") == "words"
+    said = _statements(even, names, params.top, largest, own_words)
+    return RowReport(numbers, said, arrays, (_drawn(picture, names, own_words),))
 
 
 @dataclass(frozen=True)
@@ -192,9 +196,12 @@ def _square(even: Pairs, of_pairs: Floats, features: int) -> Floats:
     return square + square.T
 
 
-def _statements(even: Pairs, names: tuple[str, ...], top: int) -> tuple[Statement, ...]:
+def _statements(
+    even: Pairs, names: tuple[str, ...], top: int, largest: float, own_words: bool
+) -> tuple[Statement, ...]:
+    # Models score in single precision: of scores near `largest`, what is below a millionth of it is rounding.
     size = np.abs(even.interactions)
-    told = size > np.maximum(2 * even.error, 1e-6 * max(float(np.abs(even.response).max()), 1e-12))
+    told = size > np.maximum(2 * even.error, 1e-6 * max(largest, 1e-12))
     order = [int(pair) for pair in np.argsort(-size, kind="stable") if told[pair]][:top]
     found = []
     for pair in order:
@@ -203,12 +210,13 @@ def _statements(even: Pairs, names: tuple[str, ...], top: int) -> tuple[Statemen
         more = "more" if value > 0 else "less"
         doubt = f" (standard error {error:.2g})" if error > 0 else ""
         text = f"{one} and {other} together: {value:+.3g}{doubt}, {more} than the sum of what each does alone"
-        hidden = f"{one} and {other} together: {more} than the sum of what each does alone"
+        pair_of = "two features" if own_words else f"{one} and {other}"
+        hidden = f"{pair_of} together: {more} than the sum of what each does alone"
         found.append(Statement(text, hidden, (one, other), {"interaction": value, "standard_error": error}))
     return tuple(found)
 
 
-def _drawn(picture: Floats, names: tuple[str, ...]) -> Matrix:
+def _drawn(picture: Floats, names: tuple[str, ...], own_words: bool) -> Matrix:
     off = np.abs(picture - np.diag(np.diag(picture))).sum(axis=1)
     kept = np.sort(np.argsort(-off, kind="stable")[:MOST_DRAWN])
     shown = tuple(names[feature] for feature in kept)
@@ -216,4 +224,4 @@ def _drawn(picture: Floats, names: tuple[str, ...]) -> Matrix:
     title = "Effects of features alone (diagonal) and of pairs together"
     if len(kept) < len(names):
         title += f", of the {len(kept)} features that interact most"
-    return Matrix(title, shown, shown, values, unit="score")
+    return Matrix(title, shown, shown, values, unit="score", shows_rows=own_words)

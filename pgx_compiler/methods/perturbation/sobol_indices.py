@@ -86,8 +86,7 @@ def sobol_indices(game: Game, params: SobolIndicesParams, rng: np.random.Generat
         error = np.zeros_like(values)
     else:
         values, error, spread = _estimate(game, designs_of(params, game.n_features), rng)
-    notes = {"spread": float(spread.mean()), "sum": float(values.sum(axis=0).mean())}
-    return FeatureValues(values, error, notes)
+    return FeatureValues(values, error, {"spread": spread, "sum": values.sum(axis=0)})
 
 
 def _exact(masks: Masks, worth: Floats) -> tuple[Floats, Floats]:

@@ -95,7 +95,7 @@ def _explain(model: Predictor, rows: Rows, params: SpLimeParams, rng: np.random.
         game = game_of_row(model, rows.inputs, row, rows.references, rows.features, int(target))
         found = local.lime(game, asked, rng)
         values.append(np.pad(found.values[:, 0], (0, len(rows.features) - game.n_features)))
-        fidelity.append(float(np.asarray(found.notes["fidelity"])))
+        fidelity.append(float(np.asarray(found.notes["fidelity"])[0]))
     return np.stack(values), np.array(fidelity)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pgx_compiler.evidence.results import RowReport
 from pgx_compiler.methods.declaration import Cost, Quantity, Shape, local_explanation
-from pgx_compiler.methods.perturbation._decision import SetParams, most_sets, set_cost, set_report, standing
+from pgx_compiler.methods.perturbation._decision import SetParams, most_sets, percent, set_cost, set_report, standing
 from pgx_compiler.methods.perturbation._smallest_set import smallest_set
 from pgx_compiler.modalities.game import Game
 
@@ -53,7 +53,11 @@ def sufficient_features(game: Game, params: SufficientFeaturesParams, rng: np.ra
     """
     stands = standing(game, params)
     found = smallest_set(stands.lead, game.n_features, most_sets(params, game.n_features), rng)
-    what = "the decision" if stands.is_decision else f"{params.share:.0%} of the score's distance from the references"
+    what = (
+        "the decision"
+        if stands.is_decision
+        else f"at least {percent(params.share)} of the score's distance from the references"
+    )
 
     def tell(features: str) -> str:
         if found is not None and not found.members.any():

@@ -14,13 +14,16 @@ def convolution(call: Call, x: Laid, weight: Laid, bias: Laid | None = None) -> 
     n = x.rank - 2
     _refuse_many_axes(n)
     data = x.channels_last(tf)
-    shape = weight.sizes()
-    kernel = call.attribute("kernel_shape") or shape[2:]
-    windows = windows_of(call, [int(size) for size in kernel], space_of(call, data))
-    data = padded(call, data, windows)
+    kernel = call.attribute("kernel_shape") or weight.sizes()[2:]
+    if None in kernel:
+        raise Unsupported("the size of its kernel is only known when it runs")
+    windows = windows_of(call, [int(size or 0) for size in kernel], space_of(call, data))
     groups = call.attribute("group", 1)
+    padding = _padding(windows, space_of(call, data))
+    if padding == "VALID":
+        data = padded(call, data, windows)
     filters = _turned(call, weight, (*range(2, n + 2), 1, 0))
-    made = _grouped(call, data, filters, windows, groups)
+    made = _grouped(call, data, filters, windows, groups, padding)
     if bias is not None:
         made = tf.nn.bias_add(made, bias.tensor)
     return lasting(made)
@@ -39,18 +42,18 @@ def _turned(call: Call, weight: Laid, turn: tuple[int, ...]) -> Any:
     return call.tf.transpose(weight.plain(call.tf), turn)
 
 
-def _grouped(call: Call, data: Any, filters: Any, windows: Windows, groups: int) -> Any:
+def _grouped(call: Call, data: Any, filters: Any, windows: Windows, groups: int, padding: str) -> Any:
     tf = call.tf
     if groups == 1:
-        return _plain(call, data, filters, windows)
+        return _plain(call, data, filters, windows, padding)
     channels, outputs = filters.shape[-2] * groups, filters.shape[-1]
     if filters.shape[-2] == 1 and len(windows.kernel) < 3:
-        return _depthwise(call, data, filters, windows, outputs // channels)
+        return _depthwise(call, data, filters, windows, outputs // channels, padding)
     parts = zip(tf.split(data, groups, axis=-1), tf.split(filters, groups, axis=-1), strict=True)
-    return tf.concat([_plain(call, part, kernel, windows) for part, kernel in parts], axis=-1)
+    return tf.concat([_plain(call, part, kernel, windows, padding) for part, kernel in parts], axis=-1)
 
 
-def _plain(call: Call, data: Any, filters: Any, windows: Windows) -> Any:
+def _plain(call: Call, data: Any, filters: Any, windows: Windows, padding: str) -> Any:
     tf = call.tf
     dilated = max(windows.dilations) > 1
     if dilated and max(windows.strides) > 1:  # no gradient of both at once here: every place, of which some are kept
@@ -58,10 +61,27 @@ def _plain(call: Call, data: Any, filters: Any, windows: Windows) -> Any:
         return _every_so_many(every, windows.strides)
     if dilated:
         return tf.nn.convolution(data, filters, 1, "VALID", dilations=list(windows.dilations))
-    return tf.nn.convolution(data, filters, list(windows.strides), "VALID")
+    return tf.nn.convolution(data, filters, list(windows.strides), padding)
 
 
-def _depthwise(call: Call, data: Any, filters: Any, windows: Windows, multiple: int) -> Any:
+def _padding(windows: Windows, sizes: list[Any]) -> str:
+    """``SAME`` where the padding is what TensorFlow means by it, which saves a copy of the input; else ``VALID``.
+
+    Padding that is spelled out would do as well, but ends the process where a depthwise convolution is fused (2.21).
+    """
+    if not windows.pads or max(windows.dilations) > 1:
+        return "VALID"
+    of = zip(sizes, windows.kernel, windows.strides, windows.before, windows.after, strict=True)
+    for size, k, step, before, after in of:
+        if not isinstance(size, int):
+            return "VALID"
+        whole = max((-(-size // step) - 1) * step + k - size, 0)
+        if (before, after) != (whole // 2, whole - whole // 2):
+            return "VALID"
+    return "SAME" if len(windows.kernel) > 1 and len(set(windows.strides)) == 1 else "VALID"
+
+
+def _depthwise(call: Call, data: Any, filters: Any, windows: Windows, multiple: int, padding: str) -> Any:
     tf = call.tf
     flat = len(windows.kernel) == 1
     if flat:
@@ -73,9 +93,9 @@ def _depthwise(call: Call, data: Any, filters: Any, windows: Windows, multiple: 
         made = tf.nn.depthwise_conv2d(data, kernels, (1, 1, 1, 1), "VALID", dilations=list(dilations))
         made = _every_so_many(made, strides)
     elif flat or strides[0] == strides[1]:  # of a height of 1, any stride is one
-        made = tf.nn.depthwise_conv2d(data, kernels, (1, strides[1], strides[1], 1), "VALID")
+        made = tf.nn.depthwise_conv2d(data, kernels, (1, strides[1], strides[1], 1), padding)
     else:
-        made = _every_so_many(tf.nn.depthwise_conv2d(data, kernels, (1, 1, 1, 1), "VALID"), strides)
+        made = _every_so_many(tf.nn.depthwise_conv2d(data, kernels, (1, 1, 1, 1), padding), strides)
     return tf.squeeze(made, 1) if flat else made
 
 

@@ -39,6 +39,8 @@ def gemm(call: Call, x: Any, y: Any, added: Any = None) -> Any:
     made = made if alpha == 1.0 else tf.cast(alpha, made.dtype) * made
     if added is None or beta == 0.0:
         return made
+    if len(added.shape) == 2 and added.shape[0] == 1:  # TensorFlow takes it for a bias, which has one axis
+        added = tf.reshape(added, (-1,))
     return made + (added if beta == 1.0 else tf.cast(beta, added.dtype) * added)
 
 

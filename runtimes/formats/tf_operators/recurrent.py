@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from runtimes.formats.tf_operators.declaring import Call, Unsupported, Use, operator
+from runtimes.formats.tf_operators.declaring import Call, Use, operator
 
 _GIVEN = {"Affine", "Elu", "HardSigmoid", "LeakyRelu", "Relu", "ScaledTanh", "Sigmoid", "Softplus", "Softsign", "Tanh"}
 _GIVEN |= {"ThresholdedRelu"}
@@ -46,27 +46,48 @@ def _activation(tf: Any, name: str, alphas: Any, betas: Any) -> Callable[[Any], 
     return lambda x: first * x + second
 
 
+_UNROLLED = 64
+"""Moments above which a loop is built instead of as many copies of the cell."""
+
 Step = Callable[[Any, tuple[Any, ...]], tuple[Any, ...]]
 """The input of one moment and the state before it to the state after it; the first of the state is what is given out."""
 
 
-def _walk(call: Call, x: Any, lengths: Any, state: tuple[Any, ...], step: Step, backwards: bool) -> tuple[Any, tuple[Any, ...]]:
+def _walk(
+    call: Call, x: Any, lengths: Any, state: tuple[Any, ...], step: Step, backwards: bool
+) -> tuple[Any, tuple[Any, ...]]:
     """Every moment's output ``(time, rows, hidden)`` and the last state; rows that have ended keep their state."""
     tf = call.tf
+
+    def live(moment: Any, before: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+        after = step(x[moment], before)
+        if lengths is None:
+            return after[0], after
+        lives = (moment < lengths)[:, None]
+        kept = tuple(tf.where(lives, new, old) for new, old in zip(after, before, strict=True))
+        return tf.where(lives, kept[0], tf.zeros_like(kept[0])), kept
+
     time = x.shape[0]
-    if time is None:
-        raise Unsupported("how many moments it goes through is only known when it runs")
+    if time is None or time > _UNROLLED:
+        return _loop(call, x, state, live, backwards)
     outputs: list[Any] = [None] * time
     for moment in reversed(range(time)) if backwards else range(time):
-        after = step(x[moment], state)
-        if lengths is not None:
-            lives = (moment < lengths)[:, None]
-            after = tuple(tf.where(lives, new, old) for new, old in zip(after, state, strict=True))
-            outputs[moment] = tf.where(lives, after[0], tf.zeros_like(after[0]))
-        else:
-            outputs[moment] = after[0]
-        state = after
+        outputs[moment], state = live(moment, state)
     return tf.stack(outputs), state
+
+
+def _loop(call: Call, x: Any, state: tuple[Any, ...], live: Any, backwards: bool) -> tuple[Any, tuple[Any, ...]]:
+    tf = call.tf
+    time = tf.shape(x)[0]
+
+    def body(count: Any, held: Any, before: tuple[Any, ...]) -> tuple[Any, Any, tuple[Any, ...]]:
+        moment = time - 1 - count if backwards else count
+        made, after = live(moment, before)
+        return count + 1, held.write(moment, made), after
+
+    held = tf.TensorArray(x.dtype, time, element_shape=(None, state[0].shape[1]))
+    _, held, state = tf.while_loop(lambda count, *_: count < time, body, (tf.constant(0), held, state))
+    return held.stack(), state
 
 
 def _clipped(call: Call) -> Callable[[Any], Any]:
@@ -104,7 +125,7 @@ def _biases(call: Call, bias: Any, which: int, gates: int) -> tuple[Any, Any]:
     tf, hidden = call.tf, call.attribute("hidden_size")
     if bias is None:
         return 0.0, 0.0
-    return tuple(tf.split(bias[which], [gates * hidden, gates * hidden]))  # type: ignore[return-value]
+    return tuple(tf.split(bias[which], [gates * hidden, gates * hidden]))
 
 
 @operator("RNN", refuses=_strange)

@@ -41,7 +41,7 @@ def _cut_when_it_runs(call: Call, x: Laid, starts: Laid, ends: Laid, *rest: Laid
     """Bounds that are computed: of any sign, and beyond the ends."""
     tf = call.tf
     axes = call.values[3] if len(rest) > 0 and rest[0] is not None else np.arange(starts.tensor.shape[0])
-    steps = call.values[4] if len(rest) > 1 and rest[1] is not None else np.ones(len(axes), np.int64)
+    steps = call.values[4] if len(rest) > 1 and rest[1] is not None else np.ones(starts.tensor.shape[0], np.int64)
     if axes is None or steps is None or (steps < 0).any():
         raise Unsupported("where it cuts is only known when it runs")
     parts = [slice(None)] * x.rank

@@ -36,10 +36,10 @@ def reshape(call: Call, x: Any, wanted: Any) -> Any:
     length = wanted.shape[0]
     if length is None:
         raise Unsupported("how many axes it makes is only known when it runs")
-    static = tf.get_static_value(tf.zeros(())) is not None and tf.get_static_value(wanted, partial=True)
+    static = tf.get_static_value(wanted, partial=True)
     entries = []
     for i in range(length):
-        held = None if static is None or static is False else static[i]
+        held = None if static is None else static[i]
         if held is not None:
             entries.append(int(held) if held != 0 else _axis_size(tf, x, i))
             continue
@@ -90,18 +90,19 @@ def unsqueeze(call: Call, x: Laid, *_: Any) -> Laid:
     tensor = x.tensor
     # new axes stand behind all others, whatever their place in ONNX's order: nothing has to be turned for them
     old = iter(x.order)
-    order, added = [], x.rank
-    for axis in range(rank):
-        if axis in axes:
+    order: list[int] = []
+    added = x.rank
+    for place in range(rank):
+        if place in axes:
             order.append(added)
             added += 1
         else:
             order.append(next(old))
     if x.is_plain:
-        for axis in axes:
-            tensor = call.tf.expand_dims(tensor, axis)
+        for new in axes:
+            tensor = call.tf.expand_dims(tensor, new)
         return Laid.plainly(tensor)
-    for _ in axes:
+    for _ in range(len(axes)):
         tensor = call.tf.expand_dims(tensor, -1)
     return Laid(tensor, tuple(order))
 

@@ -38,7 +38,9 @@ def windows_of(call: Call, kernel: Sequence[int], sizes: Sequence[Any]) -> Windo
     auto = call.attribute("auto_pad", "NOTSET")
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     if auto in ("SAME_UPPER", "SAME_LOWER"):
-        pairs = [_same(call, size, r, s, auto == "SAME_LOWER") for size, r, s in zip(sizes, reach, strides, strict=True)]
+        pairs = [
+            _same(call, size, r, s, auto == "SAME_LOWER") for size, r, s in zip(sizes, reach, strides, strict=True)
+        ]
         before, after = tuple(pair[0] for pair in pairs), tuple(pair[1] for pair in pairs)
     else:
         pads = [0] * (2 * n) if auto == "VALID" else list(call.attribute("pads") or [0] * (2 * n))
