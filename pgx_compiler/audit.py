@@ -55,6 +55,7 @@ class Audit:
     def arrays(self, step: str) -> dict[str, NDArray[Any]]:
         """The arrays of a step: of an attribution ``values (rows, features)``, ``feature_names``, ``row_ids``, ….
 
+        Of several targets also ``values_all (rows, features, targets)``, ``targets_all (rows, targets)``, ….
         A step of several results (one for each pair or method) gives ``<result>/<array>``.
 
         Raises:

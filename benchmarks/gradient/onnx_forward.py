@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from runtimes.capabilities import View
 from runtimes.formats.onnx_facts import facts_of
 from runtimes.frameworks import onnx_runtime, onnx_tensorflow
 
+ROOT = Path(__file__).resolve().parents[2]
 CALLS = 4
 """Of full size, that one measurement is made of."""
 

@@ -1,5 +1,6 @@
 """What a model says of itself: the modality it reads, its task, its output; each with the reason for the guess."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -13,6 +14,10 @@ _LINKS = ("softmax", "sigmoid", "logistic")
 _SEQUENTIAL = ("LSTM", "GRU", "SimpleRNN", "Bidirectional", "Conv1D", "RNN")
 _OF_CLASSES = ("crossentropy", "cross_entropy", "hinge")
 _OF_NUMBERS = ("mean_squared", "mean_absolute", "mse", "mae", "huber", "poisson", "logcosh", "log_cosh", "quantile")
+
+
+_NAMED_IDS = re.compile(r"token|(^|_)ids?$", re.IGNORECASE)
+"""Names that inputs of token ids have."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,14 @@ def modality_of(facts: ModelFacts) -> Guess:
     words = " × ".join("any" if size is None else str(size) for size in shape)
     if "Embedding" in facts.operators and len(shape) == 1:
         return Guess("text", f"the model embeds {words} tokens a row")
+    first = facts.inputs[0]
+    if (
+        len(shape) == 1
+        and first.dtype.startswith("int")
+        and "Gather" in facts.operators
+        and _NAMED_IDS.search(first.name)
+    ):
+        return Guess("text", f"the model looks up {words} numbers a row, called `{first.name}`")
     if len(shape) <= 1:
         return Guess("tabular", f"the model reads {words or 'one number'}{' numbers' if words else ''} a row")
     if len(shape) == 2 and (shape[0] is None or any(kind in facts.operators for kind in _SEQUENTIAL)):

@@ -113,12 +113,17 @@ def chart_entry(chart: Mapping[str, Any]) -> ChartEntry:
         curves=[
             CurveEntry(
                 name=curve["name"],
-                x=list(curve["x"]),
+                x=[_shown_at(x) for x in curve["x"]],
                 y=list(curve["y"]),
                 low=None if curve["low"] is None else list(curve["low"]),
                 high=None if curve["high"] is None else list(curve["high"]),
             )
             for curve in chart["curves"]
         ],
-        marks=list(chart["marks"]),
+        marks=[_shown_at(mark) for mark in chart["marks"]],
     )
+
+
+def _shown_at(x: Any) -> Any:
+    """A position on an axis to four digits: positions are quantiles of the data, and in full they name a single row's value."""
+    return float(f"{x:.4g}") if isinstance(x, float) else x

@@ -1,6 +1,6 @@
 """Concepts as training rows that show them, and the direction of each in a layer's activations."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -199,7 +199,3 @@ def without(rows: Integers, taken: Integers) -> Integers:
 def among(rows: Integers, most: int, rng: np.random.Generator) -> Integers:
     """Rows, or as many of them as are wanted at most."""
     return rows if len(rows) <= most else np.sort(rng.choice(rows, most, replace=False))
-
-
-Shown = Mapping[str, Integers]
-"""Concept to the rows that show it."""

@@ -81,7 +81,7 @@ class _Frame:
     paper="https://doi.org/10.23915/distill.00007",
     cost=cost,
     admits=admits,
-    laws=("same_report", "climbs"),
+    laws=("repeatable", "climbs"),
     measures=("above_data", "resembles_class", "starts_agree", "score_{class}"),
 )
 def activation_maximisation(

@@ -84,7 +84,7 @@ def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
     paper="https://arxiv.org/abs/1511.04599",
     cost=cost,
     admits=admits,
-    laws=("adversaries_hold", "same_report"),
+    laws=("adversaries_hold", "repeatable"),
     measures=(
         "found",
         "distance",

@@ -85,7 +85,7 @@ def cost(params: LastLayerInfluenceParams, shape: Shape) -> Cost:
     needs={"labels"},
     paper="https://arxiv.org/abs/1703.04730",
     cost=cost,
-    laws=("same_report", "helps_itself"),
+    laws=("repeatable", "helps_itself"),
     codes=("not_converged",),
     measures=(
         "largest_influence",

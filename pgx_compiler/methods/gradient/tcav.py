@@ -51,7 +51,7 @@ class TcavParams(Params):
     layer: Annotated[str | None, NamesLayer(last_hidden_layer)] = None
     """The layer in which concepts are looked for; one in a nested model as ``outer/inner``. Left out: the last convolution,
     behind its normalisation and activation, or the last hidden dense layer; the plan says which it is."""
-    concepts: dict[str, Concept] = {}
+    concepts: Annotated[dict[str, Concept], Field(default_factory=dict)]
     """Name to the training rows that show it: ``{dark: {variable: brightness, at_most: 0.2}}``, ``{variable: purpose, value:
     car}``, ``{label: bad}`` or ``{rows: [r17, r30, ...]}``. Left out: every variable of the data."""
     classes: tuple[str, ...] = ()
@@ -99,7 +99,7 @@ class _Told:
     needs={"labels"},
     paper="https://arxiv.org/abs/1711.11279",
     cost=cost,
-    laws=("same_report",),
+    laws=("repeatable",),
     measures=("concepts_told", "concepts_used", "accuracy_{concept}", "score_{concept}_{class}"),
 )
 def tcav(model: LayerDifferentiable, data: AuditData, params: TcavParams, rng: np.random.Generator) -> Report:

@@ -114,21 +114,37 @@ def _diverse(search: Search, space: Space, params: CounterfactualsParams, rng: n
     most = params.most_changed or len(space.origin)
     for turn in range(params.count):
         share = search.left // (params.count - turn)
-        another = None
-        options = _fresh(space, found)
-        for done, fresh in enumerate(options):
-            part = share // (2 ** (done + 1)) if done + 1 < len(options) else share // (2**done)
-            search.kept = search.left - min(search.left, part // 2)
-            breed(search, fresh, most, rng)
-            search.kept = max(0, search.left - part // 2)
-            another = polished(search, space, most, params.scaling, found, last=done + 1 == len(options))
-            if another is not None:
-                break
+        another = _another(search, space, most, params, found, share, rng)
+        if another is None and not found:
+            # nothing was found yet: what was kept for further ones is of no use but for the first
+            another = _another(search, space, most, params, found, search.left, rng)
         if another is not None:
             found.append(another)
         elif not found:
-            break  # more of the same search would find no more
+            break
     return sorted(found, key=lambda one: (float(space.distance(one[0])), one[0].tobytes()))
+
+
+def _another(
+    search: Search,
+    space: Space,
+    most: int,
+    params: CounterfactualsParams,
+    found: list[Found],
+    share: int,
+    rng: np.random.Generator,
+) -> Found | None:
+    """One more counterfactual for a share of the budget, or None."""
+    options = _fresh(space, found)
+    for done, fresh in enumerate(options):
+        part = share // (2 ** (done + 1)) if done + 1 < len(options) else share // (2**done)
+        search.kept = search.left - min(search.left, part // 2)
+        breed(search, fresh, most, rng)
+        search.kept = max(0, search.left - part // 2)
+        another = polished(search, space, most, params.scaling, found, last=done + 1 == len(options))
+        if another is not None:
+            return another
+    return None
 
 
 def _fresh(space: Space, found: list[Found]) -> list[Space]:

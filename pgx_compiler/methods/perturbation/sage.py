@@ -154,7 +154,7 @@ def convergence(gains: Floats, order: Integers) -> float:
     spread = float(np.ptp(values))
     if max(error, float(np.abs(values).max())) < ROUNDING:
         return 0.0  # no feature takes anything off the loss
-    return error / spread if spread > 0 else float("inf")
+    return error / spread if spread > 0 else 0.0 if error == 0 else float("inf")
 
 
 def standard_error(gains: Floats, rows: Integers) -> Floats:

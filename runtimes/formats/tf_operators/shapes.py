@@ -102,7 +102,7 @@ def unsqueeze(call: Call, x: Laid, *_: Any) -> Laid:
         for new in axes:
             tensor = call.tf.expand_dims(tensor, new)
         return Laid.plainly(tensor)
-    for _ in range(len(axes)):
+    for _new in axes:
         tensor = call.tf.expand_dims(tensor, -1)
     return Laid(tensor, tuple(order))
 
