@@ -42,6 +42,11 @@ def explanation_report(declaration: Declaration, arrays: Mapping[str, Any], scor
     for name, quantity in declaration.quantities.items():
         if f"note_{name}" in arrays:
             measures.append(quantity_measure(name, quantity, arrays[f"note_{name}"]))
+        else:
+            reason = "these parameters do not ask for it"
+            measures.append(
+                Measure(name, None, quantity.title, 0, quantity.unit, better=quantity.better, reason=reason)
+            )
     _fidelity(declaration, arrays, findings)
     _converged(declaration, arrays, findings)
     return Report(tuple(measures), tuple(findings))

@@ -41,6 +41,9 @@ NOTHING_TO_JUDGE = Code(
     " `explain.perturbation` and `explain.gradient` make them.",
 )
 
+MOST_PROPOSED = 10
+"""Methods named instead of one that cannot be used."""
+
 _IN_WORDS = {
     "Predictor": "predictions",
     "Differentiable": "gradients",
@@ -158,12 +161,12 @@ def refusal(context: Context, declaration: Declaration, step: str = "") -> str |
 
 
 def _instead(context: Context, named: NamedStep) -> str:
-    """The methods that would do, derived from the catalogue: of both directions for an attribution."""
-    direction = named.declaration.explains
+    """Methods that would do, derived from the catalogue: of both directions for an attribution, and of the same result."""
+    explains = named.declaration.explains
     algorithms = {one.name for d in catalogue().values() if d.is_request for one in computing(d.name)}
     words = []
     for other in catalogue().values():
-        alike = other.explains if direction else other.stage == named.stage
+        alike = other.gives == named.declaration.gives if explains else other.stage == named.stage
         fit = context.spec.data.modality in other.modalities and context.spec.model.task in other.tasks
         if not alike or not fit or other.name == named.declaration.name or refusal(context, other):
             continue
@@ -174,7 +177,9 @@ def _instead(context: Context, named: NamedStep) -> str:
         words.append((not exact, f"`{other.name}`{exact}"))
     if not words:
         return "no other method would do: delete this step"
-    can = "methods that this model and data can do: " + ", ".join(word for _, word in sorted(words))
+    shown = [word for _, word in sorted(words)]
+    more = f" and {len(shown) - MOST_PROPOSED} more (`pgx methods`)" if len(shown) > MOST_PROPOSED else ""
+    can = f"methods that this model and data can do: {', '.join(shown[:MOST_PROPOSED])}{more}"
     needs_white_box = named.declaration.capability == "Differentiable" and "keras" not in context.models
     trees = any(model.facts.structure == "tree_ensemble" for model in context.models.values())
     return f"give `model.keras`, or use one of the {can}" if needs_white_box and not trees else can

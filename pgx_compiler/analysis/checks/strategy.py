@@ -253,8 +253,11 @@ def _complain(context: Context, autos: dict[Stage, Auto]) -> None:
     budget = _said_of_budget(context, autos)
     if empty and not budget:
         at: Path_ = ("strategy",) if context.all_auto else next(iter(context.auto.values()))
-        why = reasons(choice for choice in choices.methods if choice.stage in autos)
-        context.error(NOTHING_CHOSEN, "the strategy chooses no method at all", at, f"name a step yourself; {why}")
+        asked = set(context.spec.strategy.questions or QUESTIONS)
+        meant = {rule.method for rule in RULES if asked & set(rule.questions) and not rule.refuses}
+        why = reasons(choice for choice in choices.methods if choice.stage in autos and choice.method in meant)
+        help_ = f"name a step yourself; {why}" if why else "name a step yourself, or ask another question"
+        context.error(NOTHING_CHOSEN, "the strategy chooses no method at all", at, help_)
         return
     for stage, path in context.auto.items():
         if any(step.stage == stage and step.chosen for step in context.named) or stage in budget:

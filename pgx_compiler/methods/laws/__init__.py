@@ -10,7 +10,7 @@ import inspect
 import pkgutil
 from collections.abc import Mapping, Sequence
 
-from pgx_compiler.methods.declaration import Declaration
+from pgx_compiler.methods.declaration import Declaration, UnfitParams
 from pgx_compiler.methods.laws.bench import Bench, Law
 
 
@@ -30,6 +30,14 @@ def _found() -> Mapping[str, Law]:
 LAWS = _found()
 
 
+def _held(law: Law, declaration: Declaration, bench: Bench, seed: int) -> Sequence[str] | None:
+    """What a law says on a bench; None where the method itself says that its parameters do not fit the bench."""
+    try:
+        return law(declaration, bench, seed)
+    except UnfitParams:
+        return None
+
+
 def violations(declaration: Declaration, benches: Sequence[Bench], seed: int = 0) -> list[str]:
     """Hold a method to all laws that it declares, on every bench that it can be run on."""
     found: list[str] = []
@@ -38,7 +46,7 @@ def violations(declaration: Declaration, benches: Sequence[Bench], seed: int = 0
         if name not in LAWS:
             found.append(f"{declaration.name} declares the law `{name}`, which nobody has written")
             continue
-        results = {bench.name: LAWS[name](declaration, bench, seed) for bench in suited}
+        results = {bench.name: _held(LAWS[name], declaration, bench, seed) for bench in suited}
         if all(result is None for result in results.values()):
             found.append(f"{declaration.name}: no bench can tell whether `{name}` holds")
         found += [f"{declaration.name} on {bench}: {name}: {text}" for bench, r in results.items() for text in r or ()]

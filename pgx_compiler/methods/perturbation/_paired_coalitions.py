@@ -142,7 +142,7 @@ def _distinct_subsets(features: int, counts: Integers, existing: list[int], rng:
     listed = [2 * int(count) > most for count, most in zip(counts, existing, strict=True)]
     sizes = np.repeat(np.arange(1, len(counts) + 1), counts)
     masks = np.zeros((len(sizes), features), bool)
-    for size in np.flatnonzero(listed) + 1:
+    for size in [place + 1 for place, all_of_it in enumerate(listed) if all_of_it]:
         every = _as_masks(_enumerate(features, size), features)
         count = counts[size - 1]
         chosen = slice(None) if count == len(every) else np.sort(rng.choice(len(every), count, replace=False))

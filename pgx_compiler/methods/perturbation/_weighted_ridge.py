@@ -45,8 +45,9 @@ def fit_ridge(masks: Masks, worth: Floats, weights: Floats, penalty: float, draw
     response = root * (worth - mean)
 
     def scaled(part: slice) -> Floats:
-        kept = masks[part] - middle
-        return np.multiply(kept, root[part], out=kept)
+        kept: Floats = masks[part] - middle
+        kept *= root[part]
+        return kept
 
     gram, moments = np.zeros((features, features)), np.zeros((features, worth.shape[1]))
     for part in blocks:

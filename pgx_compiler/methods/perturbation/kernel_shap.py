@@ -52,6 +52,7 @@ def cost(params: KernelShapParams, shape: Shape) -> Cost:
 
 @attribution(
     paper="https://arxiv.org/abs/1705.07874",
+    version=2,  # coalitions of all sizes are drawn at once: other ones than before
     cost=cost,
     laws=("completeness", "null_feature", "symmetry", "linearity"),
     estimates="shapley_values",
@@ -128,8 +129,9 @@ def regress(design: PairedCoalitions, worth: Floats, of_complement: Floats, tota
     response = root * ((worth - of_complement) / 2 - (share - 0.5) * total)
 
     def scaled(part: slice) -> Floats:
-        membership = design.masks[part] - share[part]
-        return np.multiply(membership, root[part], out=membership)
+        membership: Floats = design.masks[part] - share[part]
+        membership *= root[part]
+        return membership
 
     gram, moments = np.zeros((features, features)), np.zeros((features, outputs))
     for part in design.blocks():
@@ -143,7 +145,7 @@ def regress(design: PairedCoalitions, worth: Floats, of_complement: Floats, tota
     variance = np.zeros((features, outputs))
     for part in design.blocks():
         if not design.unseen[part].any():
-            continue
+            continue  # nothing was drawn
         membership = scaled(part)
         influence = membership @ inverse
         leverage = np.minimum(np.einsum("pf,pf->p", influence, membership), 1 - 1e-9)

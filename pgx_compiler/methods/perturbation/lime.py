@@ -69,6 +69,7 @@ def cost(params: LimeParams, shape: Shape) -> Cost:
 
 @attribution(
     paper="https://arxiv.org/abs/1602.04938",
+    version=2,  # sums are taken in blocks: other last digits
     cost=cost,
     laws=("symmetry", "linearity", "additive_contributions"),
     quantities={

@@ -59,6 +59,7 @@ def cost(params: RegressionAdjustedShapParams, shape: Shape) -> Cost:
 
 @attribution(
     paper="https://arxiv.org/abs/2506.11849",
+    version=2,  # coalitions of all sizes are drawn at once: other ones than before
     cost=cost,
     laws=("completeness", "null_feature", "symmetry"),
     estimates="shapley_values",

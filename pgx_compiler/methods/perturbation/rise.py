@@ -54,6 +54,7 @@ def cost(params: RiseParams, shape: Shape) -> Cost:
 
 @attribution(
     paper="https://arxiv.org/abs/1806.07421",
+    version=2,  # sums are taken in blocks: other last digits
     cost=cost,
     laws=("null_feature", "symmetry", "linearity", "additive_contributions"),
     quantities=_precision.QUANTITIES,

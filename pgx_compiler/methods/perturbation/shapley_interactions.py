@@ -72,6 +72,7 @@ def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
 
 @local_explanation(
     paper="https://www.jmlr.org/papers/v24/22-0202.html",
+    version=2,  # coalitions of all sizes are drawn at once: other ones than before
     cost=cost,
     laws=("nothing_beyond_the_sum", "unread_unnamed", "price_is_a_ceiling", "repeatable"),
     admits=admits,
