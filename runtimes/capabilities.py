@@ -311,9 +311,7 @@ class Composer(Predictor, Protocol):
     No method asks for it by name: the game of a row uses it where a handle offers it.
     """
 
-    def coalitions(
-        self, row: Inputs, references: Inputs, owners: Mapping[str, NDArray[np.int64]]
-    ) -> Coalitions | None:
+    def coalitions(self, row: Inputs, references: Inputs, owners: Mapping[str, NDArray[np.int64]]) -> Coalitions | None:
         """Return a way to score coalitions of features of one row, or None where composed rows cost no more.
 
         A mask takes each element from ``row (1, *feature shape)`` where its owner is present, else from ``references

@@ -19,7 +19,7 @@ EXAMPLE = Shape(rows=100, features=20, references=50, outputs=2, data_rows=1000,
 NEEDS = {
     "": "the data alone",
     "Predictor": "predictions",
-    "Differentiable": "gradients (a Keras file)",
+    "Differentiable": "gradients (a Keras file, or an ONNX network)",
     "LayerDifferentiable": "layers that can be looked into (a Keras file)",
     "Rectified": "gradients through rectifiers (a Keras file with ReLU)",
     "AttentionReadable": "layers of attention (a Keras file)",

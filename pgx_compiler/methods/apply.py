@@ -28,7 +28,12 @@ def make_global(
     seed: int = 0,
 ) -> Report:
     """Run a global explanation on what its signature asks for: the table, or the model with rows or with the data."""
-    offered: dict[Any, Any] = {Rows: rows, AuditData: data, Table: table, np.random.Generator: np.random.default_rng(seed)}
+    offered: dict[Any, Any] = {
+        Rows: rows,
+        AuditData: data,
+        Table: table,
+        np.random.Generator: np.random.default_rng(seed),
+    }
     hints = typing.get_type_hints(declaration.function)
     arguments = {
         name: params if name == "params" else offered.get(hints[name], model)

@@ -64,7 +64,9 @@ def leaders(together: Sequence[Sequence[str]], shapes: Mapping[str, Sequence[int
         first, *others = [name for name in shapes if name in group]
         for name in others:
             if list(shapes[name]) != list(shapes[first]):
-                reason = f"`{first}` and `{name}` differ in shape, so that their elements cannot change position by position"
+                reason = (
+                    f"`{first}` and `{name}` differ in shape, so that their elements cannot change position by position"
+                )
                 raise UnfitFeatures("together", reason, "name inputs of one shape")
             found[name] = first
     return found

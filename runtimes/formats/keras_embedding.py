@@ -68,7 +68,9 @@ def whole_numbers(inputs: Sequence[TensorFacts], embedded: Mapping[str, tuple[st
     whole = [one for one in inputs if not one.dtype.startswith("float") and one.name not in (embedded or {})]
     if not whole:
         return "nothing that it reads is floating-point"
-    return f"its input `{whole[0].name}` is {whole[0].dtype}, and no embedding looks it up; save it with a float32 input"
+    return (
+        f"its input `{whole[0].name}` is {whole[0].dtype}, and no embedding looks it up; save it with a float32 input"
+    )
 
 
 def above(

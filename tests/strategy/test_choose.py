@@ -143,7 +143,9 @@ def test_a_step_whose_name_is_taken_gets_another():
 
 
 def test_the_author_may_exclude_restrict_and_set_parameters():
-    perturbation = Auto(7, without=frozenset({"occlusion", "counterfactuals"}), params={"shapley_values": {"samples": 64}})
+    perturbation = Auto(
+        7, without=frozenset({"occlusion", "counterfactuals"}), params={"shapley_values": {"samples": 64}}
+    )
     gradient = Auto(8, only=frozenset({"saliency"}))
     situation = replace(TABLE, auto={"perturbation": perturbation, "gradient": gradient})
     assert of(situation, "occlusion").reason == "`without` of line 7 excludes it"

@@ -253,8 +253,8 @@ def _complain(context: Context, autos: dict[Stage, Auto]) -> None:
     budget = _said_of_budget(context, autos)
     if empty and not budget:
         at: Path_ = ("strategy",) if context.all_auto else next(iter(context.auto.values()))
-        asked = set(context.spec.strategy.questions or QUESTIONS)
-        meant = {rule.method for rule in RULES if asked & set(rule.questions) and not rule.refuses}
+        posed = set(context.spec.strategy.questions or QUESTIONS)
+        meant = {rule.method for rule in RULES if posed & set(rule.questions) and not rule.refuses}
         why = reasons(choice for choice in choices.methods if choice.stage in autos and choice.method in meant)
         help_ = f"name a step yourself; {why}" if why else "name a step yourself, or ask another question"
         context.error(NOTHING_CHOSEN, "the strategy chooses no method at all", at, help_)

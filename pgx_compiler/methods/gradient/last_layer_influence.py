@@ -54,6 +54,9 @@ def layer_of_file(facts: ModelFacts) -> str | None:
     return below_the_last((layer.name, layer.kind) for layer in facts.layers if layer.used == 1)
 
 
+TITLE = "Last-layer influence"
+
+
 class LastLayerInfluenceParams(Params):
     """Parameters of the influence of training rows."""
 

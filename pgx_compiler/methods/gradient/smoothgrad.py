@@ -8,6 +8,8 @@ from pgx_compiler.methods.gradient._noise import NoisyParams, admits, averaged, 
 from pgx_compiler.modalities.features import Rows
 from runtimes.capabilities import Differentiable, Floats
 
+TITLE = "SmoothGrad"
+
 
 class SmoothgradParams(NoisyParams):
     """Parameters of SmoothGrad."""

@@ -13,6 +13,8 @@ from pgx_compiler.modalities.features import Rows
 from runtimes.capabilities import Differentiable
 from runtimes.target import ModelFacts
 
+TITLE = "XRAI"
+
 
 class XraiParams(Params):
     """Parameters of XRAI."""

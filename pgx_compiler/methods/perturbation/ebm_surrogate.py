@@ -141,7 +141,9 @@ def _drawn(table: RealValues, machine: Any, place: int) -> Chart | Matrix:
     if feature.is_scale:
         x, y = [*x, feature.high], [*y, y[-1]]  # the last step has a width too
     curve = Curve("", tuple(x), tuple(y))
-    return Chart("steps" if feature.is_scale else "bars", title, f"{feature.name}{unit}", table.score_name, (curve,), subject)
+    return Chart(
+        "steps" if feature.is_scale else "bars", title, f"{feature.name}{unit}", table.score_name, (curve,), subject
+    )
 
 
 def _axis(feature: TableFeature, bins: Any) -> list[float | str]:
