@@ -82,6 +82,19 @@ def test_the_smallest_coalitions_are_enumerated_where_that_is_affordable():
     assert counts[1] < pairs_of_size(20, 2) == 190
 
 
+def test_every_pair_of_a_size_is_drawn_as_often():
+    # 8 features, 40 pairs: of size 3 some of 56 and of size 4 some of 35 are drawn, repeats drawn again. Each pair's number
+    # of appearances in N designs is binomial: 4.5 standard deviations leave one chance in a thousand over all of them.
+    designs = [draw_pairs(8, 40, np.random.default_rng(seed)) for seed in range(1500)]
+    for size in (3, 4):
+        drawn = np.concatenate([design.masks[design.sizes == size] for design in designs])
+        times = np.unique(drawn, axis=0, return_counts=True)[1]
+        share = len(drawn) / len(designs) / pairs_of_size(8, size)
+        assert 0 < share < 1
+        assert len(times) == pairs_of_size(8, size)
+        assert np.abs(times - share * 1500).max() < 4.5 * np.sqrt(1500 * share * (1 - share))
+
+
 def test_the_drawn_pairs_stand_for_all_of_their_size():
     # The weights are such that every size keeps its kernel mass on average over the drawing.
     mass = np.zeros(30)
