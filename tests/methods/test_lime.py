@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from pgx_compiler.methods.declaration import UnfitParams
 from pgx_compiler.methods.perturbation._weighted_ridge import fit_ridge
 from pgx_compiler.methods.perturbation.lime import LimeParams, draw, kernel, lime
 from pgx_compiler.modalities.features import FeatureMap
@@ -135,3 +136,9 @@ def test_one_feature_gets_the_difference_but_for_the_penalty():
     # Two coalitions, weighted about 1000 (full) and 1000 exp(-8) (empty, distance 1): the penalty counts for more there.
     found = lime(additive_game(np.array([3.0])), LimeParams(ridge=0), np.random.default_rng(0))
     np.testing.assert_allclose(found.values, [[3.0]], atol=1e-8)
+
+
+def test_a_kernel_too_narrow_for_any_coalition_is_the_authors_mistake_and_no_result():
+    # one of ten features removed lies at sqrt(1 / 10) = 0.316; a width of 1e-3 gives it exp(-5e4) = 0
+    with pytest.raises(UnfitParams, match="widen it"):
+        lime(additive_game(np.ones(10)), LimeParams(distance="euclidean", kernel_width=1e-3), np.random.default_rng(0))

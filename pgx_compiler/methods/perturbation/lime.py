@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from pgx_compiler.evidence.results import FeatureValues
-from pgx_compiler.methods.declaration import Cost, Params, Quantity, Shape, attribution
+from pgx_compiler.methods.declaration import Cost, Params, Quantity, Shape, UnfitParams, attribution
 from pgx_compiler.methods.perturbation import _precision
 from pgx_compiler.methods.perturbation._random_masks import (
     Samples,
@@ -29,6 +29,10 @@ from runtimes.capabilities import Floats, Integers
 WIDTHS = {"cosine": 0.25, "euclidean": 0.75}
 
 TITLE = "LIME"
+
+
+LEAST_WEIGHT = 1e-9
+"""Below it a coalition counts for nothing beside the row itself, whose weight is 1."""
 
 
 class LimeParams(Params):
@@ -141,7 +145,15 @@ def kernel(masks: Masks, params: LimeParams) -> Floats:
     kept = masks.mean(axis=1) if masks.shape[1] else np.ones(len(masks))
     distance = 1 - np.sqrt(kept) if params.distance == "cosine" else np.sqrt(1 - kept)
     width = WIDTHS[params.distance] if params.kernel_width == "auto" else params.kernel_width
-    return np.asarray(np.exp(-(distance**2) / (2 * width**2)), np.float64)
+    weights = np.asarray(np.exp(-(distance**2) / (2 * width**2)), np.float64)
+    removed = kept < 1
+    if removed.any() and weights[removed].max() < LEAST_WEIGHT:
+        nearest = distance[removed].min()
+        raise UnfitParams(
+            f"`kernel_width` {width:g} leaves no coalition any weight: the nearest lies at {nearest:.3g}, and a fit to the row "
+            "alone says nothing; widen it"
+        )
+    return weights
 
 
 def _notes(fitted: Ridge, full: Floats) -> dict[str, Floats]:
