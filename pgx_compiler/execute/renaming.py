@@ -1,6 +1,6 @@
 """A handle whose file gives its inputs other names than the audit does."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from runtimes.capabilities import (
@@ -10,9 +10,12 @@ from runtimes.capabilities import (
     Floats,
     Inputs,
     Integers,
+    LinearModel,
     Predictor,
     Rules,
     Spent,
+    Tree,
+    TreeEnsemble,
 )
 
 
@@ -74,8 +77,50 @@ class RenamedDifferentiable(RenamedPredictor):
         return {ours.get(name, name): array for name, array in found.items()}
 
 
+class RenamedTransparent(RenamedPredictor):
+    """A black box whose one input has the audit's name."""
+
+    @property
+    def input_name(self) -> str:
+        """The audit's name of the single input."""
+        name: str = self._handle.input_name
+        return next((ours for ours, theirs in self._names.items() if theirs == name), name)
+
+
+class RenamedLinear(RenamedTransparent):
+    """A linear model asked under the audit's names; see `runtimes.capabilities.LinearModel`."""
+
+    @property
+    def coefficients(self) -> Floats:
+        """As the handle has them."""
+        found: Floats = self._handle.coefficients
+        return found
+
+    @property
+    def intercept(self) -> Floats:
+        """As the handle has it."""
+        found: Floats = self._handle.intercept
+        return found
+
+
+class RenamedTrees(RenamedTransparent):
+    """A tree ensemble asked under the audit's names; see `runtimes.capabilities.TreeEnsemble`."""
+
+    @property
+    def trees(self) -> Sequence[Tree]:
+        """As the handle has them."""
+        found: Sequence[Tree] = self._handle.trees
+        return found
+
+    @property
+    def base(self) -> Floats:
+        """As the handle has it."""
+        found: Floats = self._handle.base
+        return found
+
+
 def renamed(handle: Any, names: Mapping[str, str]) -> Any:
-    """The handle under the audit's input names; a tree ensemble is opened by column, so that it keeps its own."""
-    if isinstance(handle, Differentiable):
-        return RenamedDifferentiable(handle, names)
-    return RenamedPredictor(handle, names)
+    """The handle under the audit's input names, with what it offers beside predictions."""
+    kinds = ((Differentiable, RenamedDifferentiable), (TreeEnsemble, RenamedTrees), (LinearModel, RenamedLinear))
+    kind = next((wrapper for offered, wrapper in kinds if isinstance(handle, offered)), RenamedPredictor)
+    return kind(handle, names)

@@ -10,7 +10,16 @@ import pytest
 from pgx_compiler.execute.fixed_inputs import with_fixed
 from pgx_compiler.execute.linked_scores import open_view
 from runtimes.adaptation import InputAdaptation
-from runtimes.capabilities import Differentiable, Floats, Inputs, Integers, Spent, View
+from runtimes.capabilities import (
+    Differentiable,
+    Floats,
+    Inputs,
+    Integers,
+    LinearModel,
+    Spent,
+    TreeEnsemble,
+    View,
+)
 from runtimes.target import ModelFileError, TensorFacts
 
 
@@ -102,3 +111,48 @@ def test_a_score_that_nothing_gives_is_still_refused() -> None:
         open_view(Framework(1), Path("m"), View("log_odds"))
     with pytest.raises(ModelFileError, match="no such score"):
         open_view(Framework(1, frozenset({"value"})), Path("m"), View("probability"))
+
+
+@dataclass
+class Affine:
+    """x0 + 2 x1 for one output, by its weights."""
+
+    rows_per_call: int = 4
+    spent: Spent = field(default_factory=Spent)
+    coefficients: Floats = field(default_factory=lambda: np.array([[1.0], [2.0]]))
+    intercept: Floats = field(default_factory=lambda: np.zeros(1))
+    input_name: str = "theirs"
+
+    def predict(self, inputs: Inputs) -> Floats:
+        return np.asarray(inputs["theirs"] @ self.coefficients, np.float64)
+
+
+def test_a_renamed_linear_model_keeps_its_closed_form() -> None:
+    from pgx_compiler.execute.renaming import renamed
+    from pgx_compiler.methods.apply import attribute
+    from pgx_compiler.methods.catalogue import catalogue
+    from pgx_compiler.modalities.features import FeatureMap, References, Rows
+
+    handle = renamed(Affine(), {"ours": "theirs"})
+    assert isinstance(handle, LinearModel)
+    assert handle.input_name == "ours"
+    features = FeatureMap(("a", "b"), {"ours": np.array([0, 1])})
+    rows = Rows(
+        {"ours": np.array([[3.0, 5.0]])}, np.zeros(1, np.int64), References({"ours": np.ones((1, 1, 2))}), features
+    )
+    declaration = catalogue()["linear_shap"]
+    # 1 * (3 - 1) and 2 * (5 - 1)
+    assert attribute(declaration, handle, rows, declaration.params()).values.tolist() == [[2.0, 8.0]]
+
+
+def test_a_renamed_forest_keeps_its_trees() -> None:
+    from pgx_compiler.execute.renaming import renamed
+    from tests.methods.models import forest_bench
+
+    bench = forest_bench()
+    assert isinstance(bench.model, TreeEnsemble)
+    handle = renamed(bench.model, {"table": "x"})
+    assert isinstance(handle, TreeEnsemble)
+    assert handle.input_name == "table"
+    assert handle.trees is bench.model.trees
+    assert handle.predict({"table": bench.rows.inputs["x"]}).tolist() == bench.model.predict(bench.rows.inputs).tolist()
