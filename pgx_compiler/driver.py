@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pgx_compiler.analysis.checked import Checked
 from pgx_compiler.analysis.checked import check as check
@@ -20,7 +19,7 @@ from pgx_compiler.deliver import copy_evidence, occasion_of, write_factsheet, wr
 from pgx_compiler.diagnostics.diagnostic import AuthorError, Code, Diagnostic, Diagnostics
 from pgx_compiler.evidence.canonical import digest_of_file, plain
 from pgx_compiler.evidence.store import Store, write_atomically
-from pgx_compiler.execute.journal import Journal, Several
+from pgx_compiler.execute.journal import Journal, Listener, Setup, Several
 from pgx_compiler.execute.run import Observer, RunResult, run_graph
 from pgx_compiler.plan.forecast import Forecast, forecast, hold_against_budget
 from pgx_compiler.plan.plan import Plan, compile_plan
@@ -36,6 +35,7 @@ from pgx_compiler.report.gathering import Ended, NotSelected
 from pgx_compiler.spec.compose import NOTHING
 from pgx_compiler.spec.emit import composed_text
 from pgx_compiler.spec.overrides import Overrides
+from runtimes.engines.contract import Engine, Setting
 
 BUDGET_EXCEEDED = Code(
     5010,
@@ -123,6 +123,7 @@ def run(
     select: Sequence[str] = (),
     agreed: str | Path | None = None,
     overrides: Overrides = NOTHING,
+    listeners: Sequence[Listener] = (),
 ) -> Ran:
     """Compile and run a spec, and write the run's folder.
 
@@ -135,6 +136,7 @@ def run(
         select: run only these nodes and what they rest on (`plan.selection`); such a run is never complete.
         agreed: a ``plan.json``: run only if the plan of now is that plan.
         overrides: profiles and values laid over the spec.
+        listeners: told every event of ``events.jsonl`` as it happens.
 
     Raises:
         AuthorError: the spec is wrong, or the run's folder cannot be written.
@@ -152,7 +154,7 @@ def run(
     started = datetime.now(UTC)
     folder = Path(output) if output else _default_folder(plan, store, started)
     try:
-        return _run(plan, store, folder, started, (jobs, engine), observer, outlook)
+        return _run(plan, store, folder, started, (jobs, engine), observer, outlook, listeners)
     except OSError as error:
         raise _cannot_write(error, folder, store) from error
 
@@ -197,6 +199,7 @@ def _run(
     engine: tuple[int, str],
     observer: Observer | None,
     outlook: Outlook | None,
+    listeners: Sequence[Listener],
 ) -> Ran:
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / "spec.yaml", composed_text(plan.audit.document).encode())
@@ -214,7 +217,7 @@ def _run(
     with Journal(folder / "events.jsonl") as journal:
         watchers = Several([journal, *([observer] if observer else [])])
         graph = plan.graph.only(selection.nodes) if selection else plan.graph
-        result = run_graph(graph, store, lambda: _open_engine(engine, folder), watchers)
+        result = run_graph(graph, store, lambda: _open_engine(engine, store, folder), watchers)
     occasion = occasion_of(plan, store, started, result)
     ended: dict[str, Ended] = dict(result.outcomes)
     if selection is not None:
@@ -232,10 +235,11 @@ def _run(
     return Ran(plan, result, factsheet, folder, store, written, notes + problems)
 
 
-def _open_engine(engine: tuple[int, str], logs: Path) -> Any:
+def _open_engine(engine: tuple[int, str], store: Store, logs: Path) -> Engine:
     jobs, name = engine
     module = importlib.import_module(f"runtimes.engines.{name}")
-    return module.open_engine(jobs, logs)
+    opened: Engine = module.open_engine(Setting(jobs, store.root, store.root / "boxes", logs))
+    return opened
 
 
 def _cannot_write(error: OSError, folder: Path, store: Store) -> AuthorError:

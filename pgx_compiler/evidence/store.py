@@ -9,6 +9,8 @@ import contextlib
 import json
 import os
 import secrets
+import stat
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -21,6 +23,14 @@ from pgx_compiler.evidence.canonical import archive, canonical_json, digest, dig
 
 class DamagedEvidence(Exception):  # noqa: N818  (said of evidence, not of the program)
     """Stored content does not match its digest; the object is set aside and the node must run again."""
+
+
+class UnfitResult(Exception):  # noqa: N818  (said of a result, not of the program)
+    """A worker has left something else than a node's result."""
+
+
+DOCUMENT = "document.json"
+ARRAYS = "arrays.npz"
 
 
 @dataclass(frozen=True)
@@ -46,6 +56,11 @@ class Record:
     """Everything that the key was made from: answers ``pgx explain NODE``."""
     spent: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+
+
+def object_path(name: str, suffix: str = "") -> str:
+    """Where an object is kept, below the folder of its store."""
+    return f"objects/{name[:2]}/{name}{suffix}"
 
 
 class Store:
@@ -81,7 +96,7 @@ class Store:
 
     def path(self, name: str, suffix: str = "") -> Path:
         """Where an object is kept."""
-        return self.root / "objects" / name[:2] / f"{name}{suffix}"
+        return self.root / object_path(name, suffix)
 
     def get(self, name: str, suffix: str = "") -> bytes:
         """The bytes of a digest. Raises `DamagedEvidence` where they are missing or changed."""
@@ -111,6 +126,36 @@ class Store:
         """Store a node's result under its key; the record is written last."""
         document = self.put(canonical_json(artifact.document), ".json")
         arrays = self.put(archive(artifact.arrays), ".npz") if artifact.arrays else None
+        return self._record(key, document, arrays, ingredients, spent, seconds)
+
+    def accept(
+        self, key: str, made: Path, ingredients: Mapping[str, Any], spent: Mapping[str, int], seconds: float
+    ) -> Record:
+        """Store what a worker has left in its box, under the key of the node that it worked on.
+
+        Raises `UnfitResult` where it is not what a node makes: whatever ran the model may have written anything.
+        """
+        document, arrays = _left(made / DOCUMENT, required=True), _left(made / ARRAYS, required=False)
+        assert document is not None
+        try:
+            if canonical_json(json.loads(document)) != document:
+                raise UnfitResult("the worker's document is not in canonical form")
+            if arrays is not None:
+                unarchive(arrays)
+        except (ValueError, RecursionError, zipfile.BadZipFile, EOFError) as error:
+            raise UnfitResult(f"the worker left no readable result: {error}") from error
+        kept = None if arrays is None else self.put(arrays, ".npz")
+        return self._record(key, self.put(document, ".json"), kept, ingredients, spent, seconds)
+
+    def _record(
+        self,
+        key: str,
+        document: str,
+        arrays: str | None,
+        ingredients: Mapping[str, Any],
+        spent: Mapping[str, int],
+        seconds: float,
+    ) -> Record:
         record = Record(
             key,
             digest({"document": document, "arrays": arrays}),
@@ -171,6 +216,23 @@ class Store:
         return self.root / "records" / key[:2] / f"{key}.json"
 
 
+def _left(path: Path, *, required: bool) -> bytes | None:
+    """A regular file of a box; links are not followed, whoever made them."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        if required:
+            raise UnfitResult("the worker left no result") from None
+        return None
+    except OSError as error:
+        raise UnfitResult(f"the worker's result cannot be read: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UnfitResult("the worker's result is no regular file")
+    with os.fdopen(descriptor, "rb") as stream:
+        return stream.read()
+
+
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a whole file or nothing: temporary file, fsync, rename, fsync of the folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -199,4 +261,14 @@ def copy_out(store: Store, name: str, suffix: str, destination: Path) -> None:
     write_atomically(destination, store.get(name, suffix))
 
 
-__all__ = ["Artifact", "DamagedEvidence", "Record", "Store", "copy_out", "write_atomically"]
+__all__ = [
+    "ARRAYS",
+    "DOCUMENT",
+    "Artifact",
+    "DamagedEvidence",
+    "Record",
+    "Store",
+    "UnfitResult",
+    "copy_out",
+    "write_atomically",
+]

@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pgx_compiler.evidence.canonical import plain
+from pgx_compiler.evidence.canonical import archive, canonical_json, plain
 from pgx_compiler.evidence.results import Report
-from pgx_compiler.evidence.store import Artifact, Store
+from pgx_compiler.evidence.store import ARRAYS, DOCUMENT, Artifact, Store
 from pgx_compiler.evidence.summary import summarise
 from pgx_compiler.execute import reliance, rows_chosen, texts, trials
 from pgx_compiler.execute.bench import (
@@ -30,6 +29,7 @@ from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.modalities import modalities
 from pgx_compiler.modalities.data import Split
 from runtimes.capabilities import Spent
+from runtimes.engines.contract import Place
 from runtimes.target import ModelFileError
 
 Node = Mapping[str, Any]
@@ -40,16 +40,20 @@ Operation = Callable[[Bench, Node, Inputs, Progress], Artifact]
 _benches: dict[str, Bench] = {}
 
 
-def perform(payload: Mapping[str, Any], progress: Progress) -> Mapping[str, Any]:
-    """Compute one node and keep its result in the store: the one function that workers run.
+def perform(payload: Mapping[str, Any], place: Place, progress: Progress) -> Mapping[str, Any]:
+    """Compute one node: the one function that workers run.
 
     Args:
-        payload: ``node`` (a `pgx_compiler.ir.node.Node` as a dictionary), ``inputs`` (port to ``{"id", "op", "params",
-            "record"}``), ``store`` (its folder).
+        payload: ``node`` (a `pgx_compiler.ir.node.Node` as a dictionary) and ``inputs`` (port to ``{"id", "op", "params",
+            "record"}``).
+        place: what the store shows of itself, and where ``document.json`` and ``arrays.npz`` are left.
         progress: told the rows done and the rows there are.
+
+    Returns:
+        ``spent`` (model rows) and ``seconds``.
     """
     node = payload["node"]
-    bench = _benches.setdefault(payload["store"], Bench(Store(Path(payload["store"]))))
+    bench = _benches.setdefault(str(place.reads), Bench(Store(place.reads)))
     before = _spent(bench)
     started = time.perf_counter()
     artifact = OPERATIONS[node["op"]](bench, node, payload["inputs"], progress)
@@ -61,8 +65,10 @@ def perform(payload: Mapping[str, Any], progress: Progress) -> Mapping[str, Any]
     if after.halved > before.halved:
         # Said where the rows are said: results may differ by rounding from those of a machine with more memory.
         spent["halved"] = after.halved - before.halved
-    record = bench.store.keep(node["key"], artifact, node["ingredients"], spent, seconds)
-    return {"record": plain(record)}
+    (place.writes / DOCUMENT).write_bytes(canonical_json(artifact.document))
+    if artifact.arrays:
+        (place.writes / ARRAYS).write_bytes(archive(artifact.arrays))
+    return {"spent": spent, "seconds": seconds}
 
 
 def _spent(bench: Bench) -> Spent:

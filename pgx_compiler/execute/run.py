@@ -2,15 +2,17 @@
 
 import queue
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, Protocol
 
 from pgx_compiler.evidence.canonical import plain
-from pgx_compiler.evidence.store import Record, Store
+from pgx_compiler.evidence.store import Record, Store, UnfitResult
+from pgx_compiler.execute.reads import reads_of
 from pgx_compiler.execute.schedule import Schedule
 from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
-from runtimes.engines.contract import Engine, WorkerDied, WorkFailed
+from runtimes.engines.contract import Delivered, Engine, Job, WorkerDied, WorkFailed
 
 SOURCES = ("model", "data")
 """Operations that are given, not computed."""
@@ -38,6 +40,8 @@ class Outcome:
     """Class of the failure."""
     details: str | None = None
     """Traceback of the failure, for our own eyes; it never reaches a factsheet."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """How it was run, as far as the engine says."""
 
 
 @dataclass
@@ -101,9 +105,9 @@ def run_graph(graph: Graph, store: Store, open_engine: Callable[[], Engine], obs
         while not schedule.over:
             for name in schedule.ready():
                 schedule.start(name)
-                _submit(engine, graph, graph[name], records, store, finished, observer)
+                _submit(engine, graph, graph[name], records, finished, observer)
             name, future = finished.get()
-            result.outcomes[name] = outcome = _outcome(graph[name], future)
+            result.outcomes[name] = outcome = _outcome(graph[name], future, store)
             observer.ended(outcome)
             if outcome.record is not None:
                 records[name] = outcome.record
@@ -125,7 +129,6 @@ def _submit(
     graph: Graph,
     node: Node,
     records: Mapping[str, Record],
-    store: Store,
     finished: "queue.Queue[tuple[str, Any]]",
     observer: Observer,
 ) -> None:
@@ -140,19 +143,28 @@ def _submit(
             "params": plain(source.params),
             "record": None if record is None else plain(asdict(record)),
         }
-    payload = {"node": plain(asdict(node)), "inputs": inputs, "store": str(store.root)}
+    payload = {"node": plain(asdict(node)), "inputs": inputs}
+    job = Job(PERFORM, payload, node.runtime or "host", reads_of(node.params, inputs))
     observer.started(node)
-    future = engine.submit(
-        PERFORM, payload, node.runtime or "host", lambda done, total: observer.progressed(node, done, total)
-    )
+    future = engine.submit(job, lambda done, total: observer.progressed(node, done, total))
     future.add_done_callback(lambda ended: finished.put((node.id, ended)))
 
 
-def _outcome(node: Node, future: Any) -> Outcome:
+def _outcome(node: Node, future: "Future[Delivered]", store: Store) -> Outcome:
+    """What became of a node: its result goes into the store here, and only then does it count as done."""
     try:
-        return Outcome(node, "computed", Record(**future.result()["record"]))
+        delivered = future.result()
     except WorkFailed as error:
         reason = str(error) if error.kind in AUTHORS_MISTAKES else f"{error.kind}: {error}"
         return Outcome(node, "failed", None, reason, error.kind, error.details)
     except WorkerDied as error:
-        return Outcome(node, "failed", None, str(error), "WorkerDied")
+        return Outcome(node, "failed", None, str(error), type(error).__name__)
+    try:
+        said = delivered.said
+        spent = {str(name): int(rows) for name, rows in said["spent"].items()}
+        record = store.accept(node.key, delivered.folder, node.ingredients, spent, float(said["seconds"]))
+    except (UnfitResult, KeyError, TypeError, ValueError, AttributeError) as error:
+        return Outcome(node, "failed", None, f"its result was refused: {error}", "UnfitResult")
+    finally:
+        delivered.discard()
+    return Outcome(node, "computed", record, facts=delivered.facts)

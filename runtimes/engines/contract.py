@@ -1,18 +1,103 @@
-"""What an engine is: somewhere to run a named function on plain JSON values, one lane at a time."""
+"""What an engine is: somewhere to run a named function on plain JSON values, away from the evidence.
 
+A job reads objects of the store and leaves files in a folder of its own, its box. Nobody but the parent writes to the
+store: so a worker can be locked up in its box, and a cluster needs no shared disk.
+"""
+
+import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from typing import Any, Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Protocol
 
 Progress = Callable[[int, int], None]
 """``(done, total)``, in rows or whatever the work counts."""
 
-Work = Callable[[Mapping[str, Any], Progress], Mapping[str, Any]]
-"""What a submitted name must lead to: plain JSON in, plain JSON out."""
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job works."""
+
+    reads: Path
+    """A folder of the store's shape that holds at least the objects that the job named; never written to."""
+    writes: Path
+    """An empty folder of its own; what it leaves there is handed on."""
+
+
+Work = Callable[[Mapping[str, Any], Place, Progress], Mapping[str, Any]]
+"""What a submitted name must lead to: plain JSON in, files in ``place.writes`` and plain JSON out."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one job may take; None: as much as it likes."""
+
+    seconds: float | None = None
+    """Wall clock, from when it starts."""
+    memory: int | None = None
+    """Bytes resident in its process."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work for an engine."""
+
+    function: str
+    """``package.module:name`` of a `Work`."""
+    payload: Mapping[str, Any]
+    """Plain JSON values."""
+    lane: str
+    """What its process has imported: jobs of one lane may share processes, jobs of two never do."""
+    reads: tuple[str, ...] = ()
+    """Objects of the store that it reads, as paths below the store's folder."""
+    limits: Limits = Limits()
+
+
+@dataclass(frozen=True)
+class Delivered:
+    """What a job has made. Whoever takes it calls `discard` when the files are no longer needed."""
+
+    said: Mapping[str, Any]
+    folder: Path
+    """What it left in its box: as untrusted as the model that it ran."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """How it was run, for the record: ``retries``, ``worker``."""
+
+    def discard(self) -> None:
+        """Delete what is left of the box."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+Sandbox = Literal["auto", "required", "none"]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What an engine is opened with."""
+
+    jobs: int
+    """Jobs at a time."""
+    store: Path
+    """The store's folder: where `Job.reads` lie."""
+    boxes: Path
+    """Where boxes are made; on the file system of the store, so that results are moved and not copied."""
+    logs: Path | None = None
+    """Folder for what workers print."""
+    sandbox: Sandbox = "auto"
+    """``auto``: every protection that this host gives; ``required``: refuse to run without them; ``none``."""
 
 
 class WorkerDied(Exception):  # noqa: N818
     """A worker process ended in the middle of its work: killed, crashed in native code, or out of memory."""
+
+
+class LimitReached(WorkerDied):
+    """A worker was stopped at a limit of its job; ``limit`` is ``seconds`` or ``memory``."""
+
+    def __init__(self, message: str, limit: str) -> None:
+        super().__init__(message)
+        self.limit = limit
 
 
 class WorkFailed(Exception):  # noqa: N818
@@ -25,12 +110,10 @@ class WorkFailed(Exception):  # noqa: N818
 
 
 class Engine(Protocol):
-    """Runs work. Jobs of one lane run one after the other in one process, so that it opens a model once."""
+    """Runs jobs."""
 
-    def submit(
-        self, function: str, payload: Mapping[str, Any], lane: str, progress: Progress
-    ) -> Future[Mapping[str, Any]]:
-        """Run ``module:name`` on a payload. The future raises `WorkFailed` or `WorkerDied`."""
+    def submit(self, job: Job, progress: Progress) -> Future[Delivered]:
+        """Run a job. The future raises `WorkFailed` or `WorkerDied`; a job not yet started can be cancelled."""
         ...
 
     def close(self) -> None:

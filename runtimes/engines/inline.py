@@ -1,29 +1,27 @@
 """Runs work at once, in this process: for debugging, and for tests that want a traceback."""
 
 import traceback
-from collections.abc import Mapping
 from concurrent.futures import Future
-from pathlib import Path
-from typing import Any
 
-from runtimes.engines.contract import Engine, Progress, WorkFailed, resolve
+from runtimes.engines.boxes import new_box
+from runtimes.engines.contract import Delivered, Engine, Job, Place, Progress, Setting, WorkFailed, resolve
 
 
 class InlineEngine:
-    """No process, no parallelism."""
+    """No process, no parallelism, no protection and no limits."""
 
-    def submit(
-        self,
-        function: str,
-        payload: Mapping[str, Any],
-        lane: str,  # noqa: ARG002  (every lane is this process)
-        progress: Progress,
-    ) -> Future[Mapping[str, Any]]:
+    def __init__(self, setting: Setting) -> None:
+        self._setting = setting
+
+    def submit(self, job: Job, progress: Progress) -> Future[Delivered]:
         """Run the work before returning."""
-        future: Future[Mapping[str, Any]] = Future()
+        future: Future[Delivered] = Future()
+        place = Place(self._setting.store, new_box(self._setting.boxes))
         try:
-            future.set_result(resolve(function)(payload, progress))
+            said = resolve(job.function)(job.payload, place, progress)
+            future.set_result(Delivered(said, place.writes))
         except Exception as error:  # noqa: BLE001  (handed on through the future, as a worker process would)
+            Delivered({}, place.writes).discard()
             failed = WorkFailed(type(error).__name__, str(error), traceback.format_exc())
             failed.__cause__ = error
             future.set_exception(failed)
@@ -33,6 +31,6 @@ class InlineEngine:
         """Nothing to stop."""
 
 
-def open_engine(jobs: int, logs: Path | None = None) -> Engine:  # noqa: ARG001
-    """An inline engine; ``jobs`` is one whatever is asked."""
-    return InlineEngine()
+def open_engine(setting: Setting) -> Engine:
+    """An inline engine; one job at a time whatever is asked."""
+    return InlineEngine(setting)

@@ -8,17 +8,19 @@ import contextlib
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from runtimes.engines.contract import Engine, Progress, WorkerDied, WorkFailed
+from runtimes.engines.boxes import new_box, show
+from runtimes.engines.contract import Delivered, Engine, Job, Progress, Setting, WorkerDied, WorkFailed
 
 _LIBRARY_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 """One thread a worker: parallelism comes from lanes, and sums do not depend on the number of cores."""
@@ -26,34 +28,35 @@ _LIBRARY_THREADS = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NU
 
 @dataclass
 class _Job:
-    function: str
-    payload: Mapping[str, Any]
+    job: Job
     progress: Progress
-    future: Future[Mapping[str, Any]]
+    future: Future[Delivered]
 
 
 class ProcessEngine:
     """Lanes of worker processes."""
 
-    def __init__(self, jobs: int, logs: Path | None) -> None:
-        self._busy = threading.Semaphore(max(1, jobs))
-        self._logs = logs
+    def __init__(self, setting: Setting) -> None:
+        self._busy = threading.Semaphore(max(1, setting.jobs))
+        self._setting = setting
+        self._logs = setting.logs
+        setting.boxes.mkdir(parents=True, exist_ok=True)
+        self._view = Path(tempfile.mkdtemp(prefix="view-", dir=setting.boxes))
         self._lanes: dict[str, queue.Queue[_Job | None]] = {}
         self._workers: dict[str, subprocess.Popen[str]] = {}
         self._threads: list[threading.Thread] = []
         self._closed = threading.Event()
 
-    def submit(
-        self, function: str, payload: Mapping[str, Any], lane: str, progress: Progress
-    ) -> Future[Mapping[str, Any]]:
+    def submit(self, job: Job, progress: Progress) -> Future[Delivered]:
         """Queue the work on its lane."""
-        future: Future[Mapping[str, Any]] = Future()
+        future: Future[Delivered] = Future()
+        lane = job.lane
         if lane not in self._lanes:
             self._lanes[lane] = queue.Queue()
             thread = threading.Thread(target=self._serve, args=(lane,), name=f"lane {lane}", daemon=True)
             self._threads.append(thread)
             thread.start()
-        self._lanes[lane].put(_Job(function, payload, progress, future))
+        self._lanes[lane].put(_Job(job, progress, future))
         return future
 
     def close(self) -> None:
@@ -74,6 +77,7 @@ class ProcessEngine:
             _close_streams(worker)
         for thread in self._threads:
             thread.join(2)
+        shutil.rmtree(self._view, ignore_errors=True)
 
     def _serve(self, lane: str) -> None:
         while not self._closed.is_set():
@@ -90,10 +94,19 @@ class ProcessEngine:
                 except Exception as error:  # noqa: BLE001  (a broken lane must not leave its job waiting for ever)
                     job.future.set_exception(WorkerDied(f"the worker of lane {lane} could not be used: {error}"))
 
-    def _perform(self, lane: str, job: _Job) -> Mapping[str, Any]:
+    def _perform(self, lane: str, job: _Job) -> Delivered:
+        show(self._setting.store, self._view, job.job.reads)
+        delivered = Delivered({}, new_box(self._setting.boxes))
+        try:
+            return self._answered(lane, job, delivered.folder)
+        except BaseException:
+            delivered.discard()
+            raise
+
+    def _answered(self, lane: str, job: _Job, box: Path) -> Delivered:
         worker = self._worker(lane)
         try:
-            return _converse(worker, job)
+            return _converse(worker, job, self._view, box)
         except (BrokenPipeError, ValueError):
             # It hung up, or was cut off in the middle of a line; where it only spoke nonsense, it must not go on.
             if not _gone_soon(worker):
@@ -135,11 +148,12 @@ class ProcessEngine:
         return worker
 
 
-def _converse(worker: subprocess.Popen[str], job: _Job) -> Mapping[str, Any]:
+def _converse(worker: subprocess.Popen[str], job: _Job, view: Path, box: Path) -> Delivered:
     """Hand a job to its worker and listen until it answers. Raises `WorkFailed`, and ValueError where it stops."""
     assert worker.stdin is not None
     assert worker.stdout is not None
-    worker.stdin.write(json.dumps({"function": job.function, "payload": job.payload}) + "\n")
+    asked = {"function": job.job.function, "payload": job.job.payload, "reads": str(view), "writes": str(box)}
+    worker.stdin.write(json.dumps(asked) + "\n")
     worker.stdin.flush()
     for line in worker.stdout:
         said = json.loads(line)
@@ -148,8 +162,7 @@ def _converse(worker: subprocess.Popen[str], job: _Job) -> Mapping[str, Any]:
         elif "failed" in said:
             raise WorkFailed(said["failed"], said["message"], said["details"])
         else:
-            result: Mapping[str, Any] = said["done"]
-            return result
+            return Delivered(said["done"], box)
     raise ValueError("it ended without an answer")
 
 
@@ -182,6 +195,6 @@ def _last_words(status: int) -> str:
     return f"the worker process died of {name}{hint.get(name, '')}"
 
 
-def open_engine(jobs: int, logs: Path | None = None) -> Engine:
-    """Worker processes, at most ``jobs`` busy at a time; their standard error goes to files in ``logs``."""
-    return ProcessEngine(jobs, logs)
+def open_engine(setting: Setting) -> Engine:
+    """Worker processes; their standard error goes to files in the folder of logs."""
+    return ProcessEngine(setting)

@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, TextIO
 
-from runtimes.engines.contract import resolve
+from runtimes.engines.contract import Place, resolve
 
 _PR_SET_PDEATHSIG = 1
 
@@ -27,7 +28,8 @@ def main() -> None:
         job = json.loads(line)
         try:
             function = resolve(job["function"])
-            done = function(job["payload"], lambda done, total: _say(answers, {"progress": [done, total]}))
+            place = Place(Path(job["reads"]), Path(job["writes"]))
+            done = function(job["payload"], place, lambda done, total: _say(answers, {"progress": [done, total]}))
             _say(answers, {"done": done})
         except Exception as error:  # noqa: BLE001  (the parent must hear of every failure)
             traceback.print_exc()

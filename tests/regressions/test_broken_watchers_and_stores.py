@@ -8,6 +8,7 @@ import pytest
 from pgx_compiler.evidence import store as store_module
 from pgx_compiler.evidence.store import Artifact, DamagedEvidence, Store, write_atomically
 from runtimes.engines import processes
+from runtimes.engines.contract import Job, Setting
 
 EXECUTE = Path(__file__).parent.parent / "execute"
 
@@ -15,7 +16,7 @@ EXECUTE = Path(__file__).parent.parent / "execute"
 @pytest.fixture
 def workers(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(EXECUTE))
-    opened = processes.open_engine(1, tmp_path)
+    opened = processes.open_engine(Setting(1, tmp_path / "store", tmp_path / "boxes", tmp_path))
     yield opened
     opened.close()
 
@@ -25,10 +26,10 @@ def test_a_watcher_that_fails_neither_hangs_the_work_nor_mixes_up_answers(worker
     def broken(done, total):
         raise error
 
-    first = workers.submit("engine_work:double", {"value": 1}, "lane", broken)
-    second = workers.submit("engine_work:double", {"value": 2}, "lane", broken)
-    assert [first.result(60)["value"], second.result(60)["value"]] == [2, 4]
-    assert first.result()["pid"] == second.result()["pid"]
+    first = workers.submit(Job("engine_work:double", {"value": 1}, "lane"), broken)
+    second = workers.submit(Job("engine_work:double", {"value": 2}, "lane"), broken)
+    assert [first.result(60).said["value"], second.result(60).said["value"]] == [2, 4]
+    assert first.result().said["pid"] == second.result().said["pid"]
 
 
 def test_a_folder_in_place_of_an_object_or_a_record_is_damage(tmp_path):
