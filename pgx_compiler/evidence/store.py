@@ -1,28 +1,47 @@
 """The evidence store: files named by the SHA-256 of their content, and a record for every finished node.
 
-Protocol of a write: a temporary file in the target's folder, fsync, rename, fsync of the folder. The record of a
-node is written after the objects it names, so that a record never points at nothing. Reads hash what they return;
-a damaged object is reported and treated as missing.
+The record of a node is written after the objects it names, so that a record never points at nothing; how a file is made
+durable is `pgx_compiler.evidence.disk`'s affair. Reads hash what they return; a damaged object is set aside, reported and
+treated as missing. A result that differs from the one already kept under its key is never written over it.
 """
 
 import contextlib
 import json
 import os
 import secrets
-import stat
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from pgx_compiler.evidence.canonical import archive, canonical_json, digest, digest_of_file, unarchive
+from pgx_compiler.evidence.disk import (
+    READ_ONLY,
+    NotRegular,
+    copy_whole,
+    open_regular,
+    read_regular,
+    sync_folder,
+    write_whole,
+)
+from pgx_compiler.evidence.disk import write_whole as write_atomically
+from pgx_compiler.evidence.ledger import Ledger
+from pgx_compiler.evidence.locks import Held, try_lock
+
+LAYOUT = 1
+"""Raised when files of the store mean something else; a store of a later layout is not touched."""
 
 
 class DamagedEvidence(Exception):  # noqa: N818  (said of evidence, not of the program)
     """Stored content does not match its digest; the object is set aside and the node must run again."""
+
+
+class LaterLayout(Exception):  # noqa: N818  (said of a store, not of the program)
+    """The store was laid out by a later version of this program."""
 
 
 class UnfitResult(Exception):  # noqa: N818  (said of a result, not of the program)
@@ -69,14 +88,73 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.damaged: list[str] = []
+        self.conflicts: list[str] = []
+        """Keys whose result, computed again, was another one."""
+        self.ledger = Ledger(root)
+
+    def enter(self) -> Held:
+        """Take part in the store: until the lock is released, nothing in it is swept away.
+
+        Raises `LaterLayout`, and `pgx_compiler.evidence.locks.NoLocks`.
+        """
+        held = try_lock(self.root / "locks" / "store", shared=True, wait=True)
+        assert held is not None
+        try:
+            self._check_layout()
+        except BaseException:
+            held.release()
+            raise
+        return held
+
+    def enter_alone(self) -> Held | None:
+        """The store for oneself: to sweep it. None while anybody takes part in it. Raises as `enter`."""
+        held = try_lock(self.root / "locks" / "store")
+        if held is not None:
+            try:
+                self._check_layout()
+            except BaseException:
+                held.release()
+                raise
+        return held
+
+    def claim(self, key: str) -> Held | None:
+        """The right to compute a key; None while another process has it."""
+        return try_lock(self.root / "locks" / "keys" / key, fleeting=True)
+
+    def _check_layout(self) -> None:
+        place = self.root / "layout.json"
+        try:
+            found = json.loads(place.read_bytes())["layout"]
+        except FileNotFoundError:
+            write_whole(place, canonical_json({"layout": LAYOUT}))
+            return
+        except (ValueError, KeyError, TypeError) as error:
+            raise LaterLayout(f"{place} cannot be read: {error}") from error
+        if not isinstance(found, int) or found > LAYOUT:
+            raise LaterLayout(f"{self.root} has layout {found}; this program knows {LAYOUT}")
 
     def put(self, content: bytes, suffix: str = "") -> str:
         """Keep bytes; returns their digest. Safe when several processes put the same content."""
         name = digest(content)
         path = self.path(name, suffix)
-        if not path.exists():
-            write_atomically(path, content)
+        if not self._is_whole(path, name):
+            write_whole(path, content, READ_ONLY)
         return name
+
+    def _is_whole(self, path: Path, name: str) -> bool:
+        """Whether an object is there already; one that is damaged is set aside, so that it can be written again."""
+        try:
+            whole = digest_of_file(path) == name
+        except FileNotFoundError:
+            return False
+        except OSError:
+            whole = False
+        if whole:
+            # whoever put it there may not have come to flushing its name yet, and a record will soon rest on it
+            sync_folder(path.parent)
+        else:
+            self._set_aside(path)
+        return whole
 
     def ingest(self, source: Path, sha256: str) -> Path:
         """Copy a model or data file into the store under its digest; only the copy is ever opened.
@@ -84,14 +162,15 @@ class Store:
         Raises `DamagedEvidence` if the file is not what was hashed.
         """
         path = self.path(sha256, source.suffix)
-        if path.exists():
-            if digest_of_file(path) == sha256:
-                return path
-            self._set_aside(path)
-        write_atomically(path, source.read_bytes())
-        if digest_of_file(path) != sha256:
-            self._set_aside(path)
-            raise DamagedEvidence(f"{source.name} changed while it was being read")
+        if self._is_whole(path, sha256):
+            return path
+        with source.open("rb") as stream:
+
+            def unchanged(copy: Path) -> None:
+                if digest_of_file(copy) != sha256:
+                    raise DamagedEvidence(f"{source.name} changed while it was being read")
+
+            copy_whole(stream.fileno(), self.root / "incoming", unchanged, lambda name: self.path(name, source.suffix))
         return path
 
     def path(self, name: str, suffix: str = "") -> Path:
@@ -102,12 +181,12 @@ class Store:
         """The bytes of a digest. Raises `DamagedEvidence` where they are missing or changed."""
         path = self.path(name, suffix)
         try:
-            content = path.read_bytes()
+            content = read_regular(path)
         except FileNotFoundError:
             raise DamagedEvidence(f"object {name[:12]} is missing") from None
         except OSError as error:
             self._set_aside(path)
-            raise DamagedEvidence(f"object {name[:12]} cannot be read: {error.strerror}") from error
+            raise DamagedEvidence(f"object {name[:12]} cannot be read: {error.strerror or error}") from error
         if digest(content) != name:
             self._set_aside(path)
             raise DamagedEvidence(f"object {name[:12]} was changed after it was written")
@@ -135,17 +214,22 @@ class Store:
 
         Raises `UnfitResult` where it is not what a node makes: whatever ran the model may have written anything.
         """
-        document, arrays = _left(made / DOCUMENT, required=True), _left(made / ARRAYS, required=False)
-        assert document is not None
+        document = _left_document(made / DOCUMENT)
+        arrays = self._accept_arrays(made / ARRAYS)
+        return self._record(key, self.put(document, ".json"), arrays, ingredients, spent, seconds)
+
+    def _accept_arrays(self, left: Path) -> str | None:
+        """Copy a box's arrays into the store, unread: only their headers are looked at, in the copy."""
         try:
-            if canonical_json(json.loads(document)) != document:
-                raise UnfitResult("the worker's document is not in canonical form")
-            if arrays is not None:
-                unarchive(arrays)
-        except (ValueError, RecursionError, zipfile.BadZipFile, EOFError) as error:
-            raise UnfitResult(f"the worker left no readable result: {error}") from error
-        kept = None if arrays is None else self.put(arrays, ".npz")
-        return self._record(key, self.put(document, ".json"), kept, ingredients, spent, seconds)
+            descriptor = open_regular(left)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise UnfitResult(f"the worker's arrays cannot be read: {error.strerror or error}") from error
+        try:
+            return copy_whole(descriptor, self.root / "incoming", _check_arrays, lambda name: self.path(name, ".npz"))
+        finally:
+            os.close(descriptor)
 
     def _record(
         self,
@@ -165,15 +249,27 @@ class Store:
             dict(sorted(spent.items())),  # as it will be read back
             seconds,
         )
-        body = canonical_json(asdict(record))
-        write_atomically(self._record_path(key), canonical_json({"record": asdict(record), "sha256": digest(body)}))
+        path = self.record_path(key)
+        if path.exists() and (earlier := self.find(key)) is not None and earlier.content != record.content:
+            return self._conflict(earlier, record)
+        write_whole(path, _sealed(record))
         return record
+
+    def _conflict(self, earlier: Record, later: Record) -> Record:
+        """Two results for one key: both are kept, and the first one stands where it is still whole."""
+        self.conflicts.append(later.key)
+        stands, other = (earlier, later) if self.whole(earlier) else (later, earlier)
+        place = self.root / "conflicts" / later.key / f"{other.content}.json"
+        write_whole(place, _sealed(other), READ_ONLY)
+        write_whole(self.record_path(later.key), _sealed(stands))
+        self.ledger.append({"event": "conflict", "key": later.key, "stands": stands.content, "other": other.content})
+        return stands
 
     def find(self, key: str) -> Record | None:
         """The record of a key, if it is there and whole; a damaged record is set aside and counts as absent."""
-        path = self._record_path(key)
+        path = self.record_path(key)
         try:
-            found = json.loads(path.read_bytes())
+            found = json.loads(read_regular(path))
             record = Record(**found["record"])
             whole = found["sha256"] == digest(canonical_json(asdict(record))) and record.key == key
         except FileNotFoundError:
@@ -212,48 +308,49 @@ class Store:
             if record is not None:
                 yield record
 
-    def _record_path(self, key: str) -> Path:
+    def record_path(self, key: str) -> Path:
+        """Where a key's record is kept."""
         return self.root / "records" / key[:2] / f"{key}.json"
 
 
-def _left(path: Path, *, required: bool) -> bytes | None:
-    """A regular file of a box; links are not followed, whoever made them."""
+def _sealed(record: Record) -> bytes:
+    body = asdict(record)
+    return canonical_json({"record": body, "sha256": digest(body)})
+
+
+def _left_document(path: Path) -> bytes:
+    """The document of a box: canonical JSON in a regular file; links are not followed, whoever made them."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        content = read_regular(path)
+        if canonical_json(json.loads(content)) != content:
+            raise UnfitResult("the worker's document is not in canonical form")
     except FileNotFoundError:
-        if required:
-            raise UnfitResult("the worker left no result") from None
-        return None
-    except OSError as error:
-        raise UnfitResult(f"the worker's result cannot be read: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise UnfitResult("the worker's result is no regular file")
-    with os.fdopen(descriptor, "rb") as stream:
-        return stream.read()
+        raise UnfitResult("the worker left no result") from None
+    except NotRegular as error:
+        raise UnfitResult(f"the worker's result cannot be read: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise UnfitResult(f"the worker left no readable result: {error}") from error
+    return content
 
 
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a whole file or nothing: temporary file, fsync, rename, fsync of the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+def _check_arrays(path: Path) -> None:
+    """Every member of an ``.npz`` is one array of numbers or words whose header tells its size. Raises `UnfitResult`."""
     try:
-        with temporary.open("xb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)  # a full disk does not say which one
-        raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        with zipfile.ZipFile(path) as bundle:
+            for member in bundle.infolist():
+                with bundle.open(member) as stream:
+                    version = np.lib.format.read_magic(stream)
+                    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+                    shape, _, dtype = read[version](stream)
+                    size = dtype.itemsize * int(np.prod(shape, dtype=object))
+                    if (
+                        dtype.hasobject
+                        or not member.filename.endswith(".npy")
+                        or stream.tell() + size != member.file_size
+                    ):
+                        raise UnfitResult(f"`{member.filename}` of the worker's arrays is no plain array")
+    except (ValueError, KeyError, EOFError, OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
+        raise UnfitResult(f"the worker's arrays cannot be read: {error}") from error
 
 
 def copy_out(store: Store, name: str, suffix: str, destination: Path) -> None:

@@ -1,0 +1,118 @@
+"""``pgx gc``: what no run that counts rests on leaves the store."""
+
+import argparse
+import re
+
+from pgx_compiler.words import AUTHOR, DAMAGED, INCOMPLETE, PASSED, answer, answer_json, say
+
+HELP = "say what of the evidence store no run needs any more; with --yes, move it to the trash"
+FORMATS = ("text", "json")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the word's own arguments."""
+    from pgx_compiler.evidence.sweep import KEEP_RUNS
+
+    parser.add_argument(
+        "spec", nargs="?", default=".", help="a spec or folder of the project (default: here); PGX_STORE comes first"
+    )
+    parser.add_argument("--yes", action="store_true", help="do it; the next `pgx gc --yes` deletes what this one moved")
+    parser.add_argument(
+        "--keep-runs",
+        type=_count,
+        default=KEEP_RUNS,
+        metavar="N",
+        help=f"runs of each audit that count (default {KEEP_RUNS})",
+    )
+    parser.add_argument(
+        "--older", type=_duration, default="24h", metavar="AGE",
+        help="only what is older, such as 12h or 7d (default 24h): longer than any run that is still going on",
+    )  # fmt: skip
+    parser.add_argument(
+        "--max-size", type=_size, metavar="SIZE",
+        help="such as 500M or 20G: the oldest runs stop counting until the rest fits; the newest of each audit always counts",
+    )  # fmt: skip
+
+
+def run(options: argparse.Namespace) -> int:
+    """Do it; returns the exit status."""
+    from pathlib import Path
+
+    from pgx_compiler.driver import store_of
+    from pgx_compiler.evidence.ledger import BrokenLedger
+    from pgx_compiler.evidence.locks import NoLocks
+    from pgx_compiler.evidence.store import LaterLayout
+    from pgx_compiler.evidence.sweep import Rule, sweep
+
+    place = Path(options.spec)
+    store = store_of(place / "audit.yaml" if place.is_dir() else place)
+    if not store.root.is_dir():
+        return _said(options, {"store": str(store.root), "runs": 0, "moved": 0}, f"there is no store at {store.root}")
+    try:
+        swept = sweep(store, Rule(options.keep_runs, options.older, options.max_size), pretend=not options.yes)
+    except BrokenLedger as error:
+        say(f"pgx: damaged evidence: {error}; without it nobody knows what is needed, and nothing was touched")
+        return DAMAGED
+    except (NoLocks, LaterLayout) as error:
+        say(f"pgx: {error}; nothing was touched")
+        return AUTHOR
+    if swept is None:
+        say(f"pgx: a run is using {store.root}; try again when it has ended")
+        return INCOMPLETE
+    facts = {
+        "store": str(store.root), "done": options.yes, "runs": swept.runs, "kept": swept.kept, "kept_bytes": swept.kept_bytes,
+        "young": swept.young, "moved": len(swept.moved), "moved_bytes": swept.moved_bytes,
+        "deleted_bytes": swept.emptied_bytes, "litter": swept.litter, "files": swept.moved,
+    }  # fmt: skip
+    moved = f"{len(swept.moved)} files ({_bytes(swept.moved_bytes)})"
+    lines = [
+        f"{store.root}: {swept.runs} runs count",
+        f"  stays      {swept.kept} files ({_bytes(swept.kept_bytes)})"
+        + (f", {swept.young} of them only because they are young" if swept.young else ""),
+        f"  {'to trash' if options.yes else 'would go'}   {moved}",
+        (
+            f"  {'deleted' if options.yes else 'would be deleted'}    {_bytes(swept.emptied_bytes)} of the trash, "
+            f"{swept.litter} leftovers of processes that are gone"
+        ),
+    ]
+    if not options.yes:
+        lines.append("nothing was touched; `pgx gc --yes` does it")
+    return _said(options, facts, "\n".join(lines))
+
+
+def _said(options: argparse.Namespace, facts: dict[str, object], text: str) -> int:
+    if options.format == "json":
+        answer_json(facts)
+    else:
+        answer(text)
+    return PASSED
+
+
+def _bytes(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "KB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" or size >= 100 else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return number
+
+
+def _duration(text: str) -> float:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdw])", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"`{text}` is no age; write it as 90m, 12h, 7d or 2w")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}[found[2]]
+
+
+def _size(text: str) -> int:
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)i?B?", text)
+    if found is None:
+        raise argparse.ArgumentTypeError(f"`{text}` is no size; write it as 500M or 20G")
+    return int(float(found[1]) * 1024 ** " KMGT".index(found[2] or " "))
