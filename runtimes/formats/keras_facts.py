@@ -2,24 +2,30 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from runtimes.capabilities import View
 from runtimes.formats.keras_embedding import embedded_inputs, has_gradient, whole_numbers
-from runtimes.formats.keras_file import KerasFile, count_weights, read_keras
+from runtimes.formats.keras_file import KerasFile, read_keras
 from runtimes.formats.keras_layer_facts import inside, layer_facts
 from runtimes.formats.keras_relevance_kinds import without_rule
 from runtimes.formats.keras_shapes import shapes_in
 from runtimes.formats.keras_sizes import weights_of, work_of
 from runtimes.formats.keras_tuning import tunables_of
 from runtimes.formats.signature import refusing_disorder
+from runtimes.powers import NO_POWERS
 from runtimes.target import ModelFacts, ModelFileError, TensorFacts
 
 DEFAULT_BATCH_SIZE = 32
 DEFAULT_EPOCHS = 5
 
-_SIZE_FIELDS = ("units", "filters", "input_dim", "output_dim")
+_SIZE_FIELDS = (
+    *("units", "filters", "input_dim", "output_dim", "num_heads", "key_dim", "value_dim", "head_dim"),
+    *("num_query_heads", "num_key_value_heads", "depth_multiplier", "kernel_size"),
+)
+"""Settings of layers that each is a factor of how many weights the layer has."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Head:
 @refusing_disorder("a Keras model")
 def facts_of(path: Path, view: View | None = None) -> ModelFacts:
     """Read a Keras file's facts without Keras, as it will answer under a view. Raises `ModelFileError`."""
-    file = read_keras(path)
+    file = read_keras(path, view.powers if view else NO_POWERS)
     layers = layers_of(file.config)
     if not layers:
         raise ModelFileError(f"`{path.name}` declares no layers", "save a Sequential or functional model")
@@ -47,7 +53,7 @@ def facts_of(path: Path, view: View | None = None) -> ModelFacts:
     head = head_of(file, chosen)
     columns, problem, unsaid = columns_of(outputs[chosen])
     counted = weights_of(layers)
-    parameters = count_weights(file) if counted is None else counted
+    parameters = file.weights if counted is None else counted
     if parameters > 2 * file.weights_bytes:
         raise ModelFileError(
             f"`{path.name}` declares {parameters:,} weights and holds {file.weights_bytes:,} bytes of them",
@@ -58,7 +64,7 @@ def facts_of(path: Path, view: View | None = None) -> ModelFacts:
     if has_gradient(inputs, embedded):
         capabilities |= {"Differentiable", "EmbeddingDifferentiable"} if embedded else {"Differentiable"}
         capabilities |= {*inside(file.config), "RulePropagating"}
-    if file.compile_config is not None and len(outputs) == 1:
+    if file.compile_config is not None and len(outputs) == 1 and file.powers == NO_POWERS:
         capabilities.add("Trainable")
     kinds = [str(layer["class_name"]) for layer in layers]
     return ModelFacts(
@@ -256,6 +262,8 @@ def _refuse_unholdable(file: KerasFile, layers: list[dict[str, Any]]) -> None:
             )
         for field in _SIZE_FIELDS:
             size = settings.get(field)
+            if isinstance(size, list) and all(isinstance(one, int) for one in size):
+                size = prod(size)
             if isinstance(size, int | float) and size > file.weights_bytes:
                 raise ModelFileError(
                     f"`{file.path.name}`: layer `{settings.get('name')}` declares {field} = {size:,}, "

@@ -45,6 +45,20 @@ WINNING = frozenset(
 GATED = frozenset({"Multiply", "Divide", "TrueDivide"})
 """The signal takes all, the gate or the divisor nothing (Arras et al., 2017)."""
 
+RECURRENT = frozenset({"LSTM", "GRU", "SimpleRNN", "RNN"})
+"""Step by step; the signal takes all, the gates nothing (Arras et al., 2017)."""
+
+CELLS = frozenset({"LSTMCell", "GRUCell", "SimpleRNNCell"})
+"""What an ``RNN`` may be made of."""
+
+ATTENDING = frozenset(
+    {"MultiHeadAttention", "GroupedQueryAttention", "GroupQueryAttention", "Attention", "AdditiveAttention"}
+)
+"""Sums of values, weighted by what is looked at, which gets nothing (Ali et al., 2022)."""
+
+WRAPPING = frozenset({"Bidirectional", "TimeDistributed"})
+"""As the layer that they hold."""
+
 _MOVED = """
 InputLayer Flatten Reshape Permute RepeatVector Concatenate Dropout SpatialDropout1D SpatialDropout2D
 SpatialDropout3D GaussianDropout GaussianNoise AlphaDropout ActivityRegularization Identity Masking
@@ -54,11 +68,29 @@ UpSampling3D CenterCrop ExpandDims Squeeze Transpose GetItem Stack Cast
 MOVED = frozenset(_MOVED.split())
 """Elements change their place, or nothing at all: relevance goes with them."""
 
+_SAYING = "Equal NotEqual Greater GreaterEqual Less LessEqual LogicalAnd LogicalNot LogicalOr Any All"
+SAYING = frozenset(_SAYING.split())
+"""True or false (a mask, for one): no relevance gets there."""
+
 GATING_ACTIVATIONS = frozenset({"sigmoid", "hard_sigmoid", "softmax"})
 
 MODELS = frozenset({"Functional", "Sequential", "Model"})
 
-_COVERED = LINEAR | ELEMENTWISE | AFFINE | SCALED | CENTRED | SHARED | WINNING | GATED | MOVED | MODELS
+_COVERED = (
+    LINEAR
+    | ELEMENTWISE
+    | AFFINE
+    | SCALED
+    | CENTRED
+    | SHARED
+    | WINNING
+    | GATED
+    | MOVED
+    | SAYING
+    | MODELS
+    | RECURRENT
+    | ATTENDING
+)
 TOGETHER = frozenset({"softmax", "log_softmax", "glu", "sparsemax"})
 """Activations that make a number of all others: no rule says whose relevance that is."""
 
@@ -72,24 +104,37 @@ def without_rule(config: Mapping[str, Any], heads: frozenset[str]) -> str | None
     """
     inner = config.get("config")
     layers = inner.get("layers", []) if isinstance(inner, dict) else inner
-    for layer in layers if isinstance(layers, list) else []:
-        if not isinstance(layer, dict) or not isinstance(layer.get("config"), dict):
-            continue
-        kind, settings = str(layer.get("class_name")), layer["config"]
-        name = str(settings.get("name"))
-        at_head = name in heads
-        if kind in MODELS:
-            found = without_rule(layer, _last(layer) if at_head else frozenset())
-            if found:
-                return found
-        elif kind == "UpSampling2D" and settings.get("interpolation", "nearest") == "nearest":
-            continue
-        elif kind not in _COVERED and not (kind == "Softmax" and at_head):
-            return f"layer `{name}` ({kind})"
-        elif _activation(settings) in TOGETHER and not at_head:
-            return f"layer `{name}` ({kind} with {_activation(settings)})"
-        elif settings.get("data_format") == "channels_first":
-            return f"layer `{name}` ({kind} with channels first)"
+    found = (_why(layer, heads) for layer in (layers if isinstance(layers, list) else []))
+    return next((why for why in found if why), None)
+
+
+def _why(layer: Any, heads: frozenset[str]) -> str | None:
+    """Which layer of this one, and of what is nested in it, has no rule, in words."""
+    if not isinstance(layer, dict) or not isinstance(layer.get("config"), dict):
+        return None
+    kind, settings = str(layer.get("class_name")), layer["config"]
+    name = str(settings.get("name"))
+    at_head = name in heads
+    if kind in MODELS:
+        return without_rule(layer, _last(layer) if at_head else frozenset())
+    if kind in WRAPPING:
+        held = [settings[key] for key in ("layer", "backward_layer") if isinstance(settings.get(key), dict)]
+        if kind == "Bidirectional" and any(one.get("class_name") not in RECURRENT for one in held):
+            return f"layer `{name}` ({kind} of {', '.join(str(one.get('class_name')) for one in held)})"
+        return next((f"{why} in `{name}`" for one in held if (why := _why(one, frozenset()))), None)
+    if kind == "UpSampling2D" and settings.get("interpolation", "nearest") == "nearest":
+        return None
+    if kind not in _COVERED and not (kind == "Softmax" and at_head):
+        return f"layer `{name}` ({kind})"
+    if kind in RECURRENT:
+        cell = settings.get("cell") if kind == "RNN" else layer
+        if not isinstance(cell, dict) or (kind == "RNN" and cell.get("class_name") not in CELLS):
+            return f"layer `{name}` ({kind} of {cell.get('class_name') if isinstance(cell, dict) else 'several cells'})"
+        settings, at_head = cell["config"], False
+    if _activation(settings) in TOGETHER and not at_head:
+        return f"layer `{name}` ({kind} with {_activation(settings)})"
+    if settings.get("data_format") == "channels_first":
+        return f"layer `{name}` ({kind} with channels first)"
     return None
 
 

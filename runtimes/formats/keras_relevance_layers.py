@@ -1,11 +1,14 @@
 """What stands in a Keras layer's place while relevance is propagated: the same forwards, a rule backwards."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from runtimes.capabilities import Rule, Rules
 from runtimes.formats import keras_relevance_kinds as kinds
+from runtimes.formats.keras_relevance_attention import attending, value_of
 from runtimes.formats.keras_relevance_linear import Sums, can_fold, folded, sums_of
+from runtimes.formats.keras_relevance_recurrent import OF_INPUTS, Unrolled
 from runtimes.formats.keras_relevance_rules import propagated, stabilised
 from runtimes.formats.keras_runtime import keras, tensorflow
 
@@ -15,8 +18,11 @@ _SPARED = 1e-6
 """How far denominators of plain sums and means are kept away from zero."""
 
 
-def operations_in(model: Any) -> Iterator[Any]:
-    """Every layer and every operation between layers, those of nested models too, each once."""
+def operations_in(model: Any, *, through: bool = False) -> Iterator[Any]:
+    """Every layer and every operation between layers, those of nested models too, each once.
+
+    ``through``: also those of a model that `TimeDistributed` holds.
+    """
     seen: set[int] = set()
 
     def walk(part: Any) -> Iterator[Any]:
@@ -28,6 +34,9 @@ def operations_in(model: Any) -> Iterator[Any]:
             elif id(operation) not in seen:
                 seen.add(id(operation))
                 yield operation
+                held = getattr(operation, "layer", None)
+                if through and type(operation).__name__ == "TimeDistributed" and isinstance(held, keras().Model):
+                    yield from walk(held)
 
     yield from walk(model)
 
@@ -40,16 +49,23 @@ def floats_of(args: Any) -> list[Any]:
 
 def routed(given: Any, sources: Sequence[Any], backwards: Callable[[Any], Sequence[Any]]) -> Any:
     """The same tensor, with a way of its own back to its sources."""
+    return routed_together([given], sources, backwards)[0]
+
+
+def routed_together(given: Sequence[Any], sources: Sequence[Any], backwards: Callable[..., Sequence[Any]]) -> list[Any]:
+    """The same tensors, with a way of their own back to their sources, of all together."""
     tf = tensorflow()
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def through(*parts: Any) -> Any:
-        return tf.identity(parts[-1]), lambda upstream: (*backwards(upstream), tf.zeros_like(upstream))
+        same = [tf.identity(part) for part in parts[len(sources) :]]
+        return same, lambda *upstream: (*backwards(*upstream), *map(tf.zeros_like, upstream))
 
-    found = through(*sources, tf.stop_gradient(given))
-    mask = getattr(given, "_keras_mask", None)
-    if mask is not None:
-        found._keras_mask = mask
+    found = list(through(*sources, *map(tf.stop_gradient, given)))
+    for before, after in zip(given, found, strict=True):
+        mask = getattr(before, "_keras_mask", None)
+        if mask is not None:
+            after._keras_mask = mask
     return found
 
 
@@ -77,7 +93,7 @@ class Backwards:
     def changes(self) -> list[tuple[Any, str, Any]]:
         """What to replace of the model's layers."""
         found = []
-        for operation in operations_in(self._model):
+        for operation in operations_in(self._model, through=True):
             made = self._made(operation, operation.call)
             if made is not None:
                 found.append((operation, "call", self._noting(operation, made, operation.call)))
@@ -97,7 +113,15 @@ class Backwards:
             return lambda *args, **kwargs: self._shared(call, args, kwargs)
         if kind in kinds.GATED:
             return lambda *args, **kwargs: self._gated(operation, call, args, kwargs)
-        if kind in kinds.MOVED | kinds.WINNING:
+        if kind in kinds.ATTENDING:
+            return lambda *args, **kwargs: self._attending(operation, call, args, kwargs)
+        if kind in kinds.RECURRENT and _steps_singly(operation):
+            return self._recurrent(operation, call)
+        if kind == "Bidirectional":
+            return self._both_ways(operation)
+        if kind == "TimeDistributed":
+            return self._each_time(operation, call)
+        if kind in kinds.MOVED | kinds.WINNING | kinds.SAYING:
             return call
         return lambda *args, **kwargs: self._refused(operation, call(*args, **kwargs), floats_of(args))
 
@@ -116,7 +140,7 @@ class Backwards:
         def called(*args: Any, **kwargs: Any) -> Any:
             given = made(*args, **kwargs)
             sources = floats_of(args)
-            if kind == "Embedding" or not tensorflow().is_tensor(given):
+            if kind in kinds.RECURRENT | {"Embedding"} or not tensorflow().is_tensor(given):
                 return given
             if len(sources) == 1 and id(sources[0]) in self._boxes and kind in kinds.MOVED | kinds.AFFINE:
                 self._note(
@@ -158,6 +182,13 @@ class Backwards:
                 return rule
         raise ValueError(f"no rule is given for layer `{layer.name}` ({kind})")
 
+    def _spares_bias(self, layer: Any) -> bool:
+        """Whether what a normalisation adds absorbs nothing."""
+        places = {layer.name, type(layer).__name__, "any"}
+        return getattr(layer, "center", True) and not next(
+            (r.biases for place, r in self._rules if place in places), True
+        )
+
     def _linear(self, layer: Any, x: Any) -> Any:
         given = self._summed(layer, sums_of(layer), x)
         active = getattr(layer, "activation", None)
@@ -170,8 +201,11 @@ class Backwards:
             self._note(self._fresh, given, (layer, x))
         return given
 
-    def _summed(self, layer: Any, steps: list[Sums], x: Any) -> Any:
-        """A weighted sum (or several, one after the other), by the rule of the layer's place."""
+    def _summed(self, layer: Any, steps: list[Sums], x: Any, of_first: frozenset[str] = frozenset({"box"})) -> Any:
+        """A weighted sum (or several, one after the other), by the rule of the layer's place.
+
+        Rules ``of_first`` are for the first sum alone: the others go by epsilon.
+        """
         rule, box = self._rule(layer, id(x) in self._boxes), self._boxes.get(id(x))
         positive = id(x) in self._positive
         passed = [x]
@@ -181,7 +215,7 @@ class Backwards:
         def backwards(relevance: Any) -> list[Any]:
             for place in range(len(steps) - 1, -1, -1):
                 # A box is known of the input alone, so that what follows its first sum takes a rule without one.
-                own = Rule("epsilon", rule.epsilon, biases=rule.biases) if place and rule.name == "box" else rule
+                own = replace(rule, name="epsilon") if place and rule.name in of_first else rule
                 known = positive and not place
                 relevance = propagated(own, steps[place], passed[place], relevance, box, known)
             return [relevance]
@@ -193,7 +227,7 @@ class Backwards:
         layer, source = self._fresh.get(id(x), (None, None))
         if type(operation).__name__ == "BatchNormalization" and layer is not None and can_fold(layer, operation):
             return self._summed(layer, folded(layer, operation), source)
-        if id(x) in self._boxes:
+        if id(x) in self._boxes or self._spares_bias(operation):
             return self._passed(call, (x, *args), kwargs)
         return self._shared(call, (x, *args), kwargs)
 
@@ -232,6 +266,86 @@ class Backwards:
 
         return routed(given, sources, backwards)
 
+    def _attending(self, operation: Any, call: Call, args: Any, kwargs: Any) -> Any:
+        """The values that are added up take all, what decides where to look nothing."""
+        given, scores, steps = attending(operation, call, args, kwargs)
+        found = self._summed(operation, steps, value_of(operation, args, kwargs), OF_INPUTS)
+        mask = getattr(given, "_keras_mask", None)
+        if mask is not None:
+            found._keras_mask = mask
+        return (found, tensorflow().stop_gradient(scores)) if kwargs.get("return_attention_scores") else found
+
+    def _recurrent(self, layer: Any, call: Call) -> Call:
+        """Step by step, backwards in time."""
+        tf = tensorflow()
+
+        def called(sequences: Any, initial_state: Any = None, mask: Any = None, **kwargs: Any) -> Any:
+            given = call(sequences, initial_state=initial_state, mask=mask, **kwargs)
+            several = isinstance(given, list | tuple)
+            begun = [] if initial_state is None else tf.nest.flatten(initial_state)
+            rule = self._rule(layer, id(sequences) in self._boxes)
+
+            def backwards(*owed: Any) -> list[Any]:
+                states = begun or tf.nest.flatten(layer.get_initial_state(batch_size=tf.shape(sequences)[0]))
+                here, earlier = Unrolled(layer, sequences, states, mask).relevance(rule, owed[0], owed[1:])
+                return [here, *earlier[: len(begun)]]
+
+            found = routed_together(list(given) if several else [given], [sequences, *begun], backwards)
+            return tuple(found) if several else found[0]
+
+        return called
+
+    def _both_ways(self, operation: Any) -> Call:
+        """Two recurrent layers, one of them backwards in time, and what they give joined."""
+        tf, layers = tensorflow(), [operation.forward_layer, operation.backward_layer]
+        if not all(map(_steps_singly, layers)):
+            call = operation.call
+            return lambda *args, **kwargs: self._refused(operation, call(*args, **kwargs), floats_of(args))
+        ways = [self._recurrent(layer, layer.call) for layer in layers]
+        joins = {"sum": lambda one, other: one + other, "ave": lambda one, other: (one + other) / 2}
+
+        def called(sequences: Any, initial_state: Any = None, mask: Any = None, **_kwargs: Any) -> Any:
+            half = len(initial_state) // 2 if initial_state is not None else 0
+            begun = [None, None] if initial_state is None else [initial_state[:half], initial_state[half:]]
+            given = [way(sequences, begin, mask) for way, begin in zip(ways, begun, strict=True)]
+            states = [state for one in given for state in one[1:]] if operation.return_state else []
+            there, back = [one[0] for one in given] if operation.return_state else given
+            back = tf.reverse(back, [1]) if operation.return_sequences else back
+            if operation.merge_mode in joins:
+                joined = [self._shared(joins[operation.merge_mode], (there, back), {})]
+            elif operation.merge_mode == "mul":  # two signals, neither of them a gate
+                joined = [self._shared(lambda one, other: one * other, (there, back), {}, [0.5, 0.5])]
+            else:
+                joined = [there, back] if operation.merge_mode is None else [tf.concat([there, back], -1)]
+            return tuple(joined + states) if len(joined + states) > 1 else joined[0]
+
+        return called
+
+    def _each_time(self, operation: Any, call: Call) -> Call:
+        """The same layer or model at each time: all times as rows."""
+        tf, inner = tensorflow(), operation.layer
+        made = inner if isinstance(inner, keras().Model) else self._made(inner, inner.call)
+
+        def called(x: Any, *_args: Any, **_kwargs: Any) -> Any:
+            sizes = tf.shape(x)
+            rows = self._as_rows(x, sizes)
+            given = (made or call)(rows)
+            return tf.reshape(given, tf.concat([sizes[:2], tf.shape(given)[1:]], 0))
+
+        return called
+
+    def _as_rows(self, x: Any, sizes: Any) -> Any:
+        tf = tensorflow()
+
+        def together(array: Any) -> Any:
+            found = tf.reshape(array, tf.concat([[-1], sizes[2:]], 0))
+            return tf.ensure_shape(found, (None, *x.shape[2:]))
+
+        rows = together(x)
+        if id(x) in self._boxes:
+            self._note(self._boxes, rows, self._moved_box(x, together))
+        return rows
+
     def _centred(self, operation: Any, call: Call, x: Any, args: Any, kwargs: Any) -> Any:
         """A layer normalisation, linear once its spread is taken as given (Ali et al., 2022)."""
         tf = tensorflow()
@@ -242,10 +356,17 @@ class Backwards:
             spread = tf.math.rsqrt(tf.math.reduce_variance(x, axis=axes, keepdims=True) + operation.epsilon)
             shape = [size if axis in axes else 1 for axis, size in enumerate(x.shape)]
             scale = tf.reshape(keras().ops.convert_to_tensor(operation.gamma), shape) if operation.scale else 1.0
-            share = relevance / stabilised(given, _SPARED) * scale * spread
+            summed = given - keras().ops.reshape(operation.beta, shape) if self._spares_bias(operation) else given
+            share = relevance / stabilised(summed, _SPARED) * scale * spread
             return [x * (share - tf.reduce_mean(share, axis=axes, keepdims=True))]
 
         return routed(given, [x], backwards)
+
+
+def _steps_singly(layer: Any) -> bool:
+    """Whether a recurrent layer has one cell of a known kind, whose activation makes a number of one."""
+    cell = getattr(layer, "cell", None)
+    return type(cell).__name__ in kinds.CELLS and _activation_name(cell) not in kinds.TOGETHER
 
 
 def with_floats(args: Any, terms: list[Any]) -> Any:

@@ -14,6 +14,8 @@ from typing import Any
 from numpy.typing import NDArray
 
 from runtimes.formats.keras_file import KerasFile
+from runtimes.formats.keras_legacy_weights import load_weights
+from runtimes.powers import NO_POWERS, Powers
 from runtimes.target import ModelFileError
 
 
@@ -67,20 +69,68 @@ def keras() -> Any:
     return importlib.import_module("keras")
 
 
-def load(path: Path) -> Any:
+def load(path: Path, powers: Powers = NO_POWERS) -> Any:
     """The model of an inspected file, without its optimizer.
+
+    Args:
+        path: the file.
+        powers: what a person has trusted exactly this file to do.
 
     Raises:
         ModelFileError: Keras refuses it.
     """
     try:
-        return keras().saving.load_model(path, compile=False, safe_mode=True)
+        return keras().saving.load_model(
+            path, custom_objects=objects_of(path.name, powers), compile=False, safe_mode=not powers.lambdas
+        )
+    except ModelFileError:
+        raise
     # Keras raises whatever its layers raise; the first line says which layer and why.
     except Exception as error:
         raise _refused(path.name, error) from error
 
 
-def rebuild(name: str, config: Mapping[str, Any], weights: Sequence[NDArray[Any]] | None = None) -> Any:
+def objects_of(name: str, powers: Powers) -> dict[str, Any]:
+    """The classes and functions of others that a file may use, from the modules that a person has named.
+
+    Importing such a module registers what it registers with Keras; what it does not register is taken by its name, and
+    only where it was written in that module: what a module itself has imported is not meant.
+
+    Raises:
+        ModelFileError: a module does not bring what was granted.
+    """
+    found: dict[str, Any] = {}
+    brought = []
+    for module in powers.modules:
+        try:
+            brought.append(importlib.import_module(module))
+        except Exception as error:  # a module may raise whatever it likes
+            raise _refused(name, error) from error
+    registered = keras().saving.get_custom_objects()
+    for wanted in sorted(powers.custom_objects):
+        known = [one for key, one in registered.items() if key.rpartition(">")[2] == wanted]
+        known += [getattr(module, wanted, None) for module in brought]
+        own = [one for one in known if _is_from(one, powers.modules)]
+        if not own:
+            raise ModelFileError(
+                f"`{name}` needs `{wanted}`, which {' and '.join(powers.modules) or 'no trusted module'} does not bring",
+                "trust the file again with the module that defines it: `pgx trust add … --module NAME`",
+            )
+        found[wanted] = own[0]
+    return found
+
+
+def _is_from(one: Any, modules: Sequence[str]) -> bool:
+    home = getattr(one, "__module__", None) or ""
+    return any(home == module or home.startswith(f"{module}.") for module in modules)
+
+
+def rebuild(
+    name: str,
+    config: Mapping[str, Any],
+    weights: Sequence[NDArray[Any]] | None = None,
+    powers: Powers = NO_POWERS,
+) -> Any:
     """A model from its declaration, with fresh or given weights, and rows of any number.
 
     Raises:
@@ -89,9 +139,13 @@ def rebuild(name: str, config: Mapping[str, Any], weights: Sequence[NDArray[Any]
     plain = _without_built_shapes(copy.deepcopy(dict(config)))
     plain.pop("compile_config", None)
     try:
-        model = keras().saving.deserialize_keras_object(plain, safe_mode=True)
+        model = keras().saving.deserialize_keras_object(
+            plain, custom_objects=objects_of(name, powers), safe_mode=not powers.lambdas
+        )
         if weights is not None:
             model.set_weights(list(weights))
+    except ModelFileError:
+        raise
     except Exception as error:
         raise _refused(name, error) from error
     return _by_position(model)
@@ -133,15 +187,19 @@ def open_for_prediction(file: KerasFile) -> Any:
     """The model of a file with a row axis of any size."""
     if file.is_hdf5:
         return _from_hdf5(file)
-    model = load(file.path)
+    if file.version.startswith("2."):
+        model = rebuild(file.path.name, file.config, powers=file.powers)
+        load_weights(model, file.config, file.path)
+        return model
+    model = load(file.path, file.powers)
     if all(tensor.shape[0] is None for tensor in model.inputs):
         return _by_position(model)
-    return rebuild(file.path.name, file.config, model.get_weights())
+    return rebuild(file.path.name, file.config, model.get_weights(), file.powers)
 
 
 def _from_hdf5(file: KerasFile) -> Any:
     """The model of an ``.h5`` file, from its configuration in the words of Keras 3, and its weights layer by layer."""
-    model = rebuild(file.path.name, file.config)
+    model = rebuild(file.path.name, file.config, powers=file.powers)
     try:
         model.load_weights(file.path)
     except Exception as error:  # as for `load`

@@ -116,6 +116,16 @@ def test_score_cam_is_the_paper_one_mask_at_a_time(bench, params):
     np.testing.assert_allclose(found, score_cam_slowly(bench, chosen), atol=1e-10)
 
 
+@pytest.mark.parametrize("params", [{}, {"channels": 5}, {"channels": 500}, {"softmax": False}])
+def test_score_cam_spends_what_is_planned_for_the_channels_of_its_layer(bench, params):
+    chosen = ScoreCamParams(**params)
+    channels = next(layer.shape[-1] for layer in bench.model.layers if layer.name == "conv")
+    before = bench.model.spent.forward
+    score_cam(bench.model, bench.rows, chosen)
+    planned = catalogue()["score_cam"].cost(chosen, replace(bench.shape, channels=channels)).forward
+    assert bench.model.spent.forward - before == planned
+
+
 def test_guided_grad_cam_is_the_product(bench):
     coarse = grad_cam(bench.model, bench.rows, GradCamParams())["image"]
     fine = bench.model.rectified_gradient(bench.rows.inputs, bench.rows.target, "guided")["image"]

@@ -1,6 +1,6 @@
 """Gradients at copies of a row with noise added: what SmoothGrad, VarGrad and SquareGrad are made of."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -60,21 +60,41 @@ def noisy_gradients(
                 yield row, {name: g[place * count : (place + 1) * count] for name, g in gradient.items()}
 
 
-def averaged(drawn: Sequence[Sequence[Floats]], rows: Rows, samples: int) -> FeatureValues:
-    """Means over the copies of each row, with their standard errors.
+def averaged(
+    model: Differentiable,
+    rows: Rows,
+    params: NoisyParams,
+    rng: np.random.Generator,
+    of: Callable[[int, Mapping[str, Floats]], Mapping[str, Floats]],
+    skipped: int = 0,
+) -> FeatureValues:
+    """Means over the noisy copies of each row, with their standard errors.
 
     Args:
-        drawn: for each row, arrays ``(copies, own features)``.
+        model: asked for gradients.
         rows: the rows; of segments, one may have fewer features than there are at most.
-        samples: copies of each row.
+        params: how many copies, and how noisy.
+        rng: draws them.
+        of: makes of a row's position and the gradients at copies of it what is averaged, of the same shape.
+        skipped: how many of the first copies of a row are not averaged.
     """
+    drawn: list[list[Floats]] = [[] for _ in range(len(rows))]
+    for row, gradients in noisy_gradients(model, rows, params, rng):
+        drawn[row].append(rows.features.of_row(row).sum_onto(of(row, gradients)))
     values = np.zeros((len(rows), len(rows.features)))
     error = np.zeros_like(values)
     for row, parts in enumerate(drawn):
-        found = np.concatenate(parts)
+        found = np.concatenate(parts)[skipped:]
         values[row, : found.shape[1]] = found.mean(axis=0)
-        error[row, : found.shape[1]] = found.std(axis=0, ddof=1) / np.sqrt(samples)
-    return FeatureValues(values, error, {"samples": float(samples)})
+        error[row, : found.shape[1]] = _error(found)
+    return FeatureValues(values, error, {"samples": float(params.samples)})
+
+
+def _error(found: Floats) -> Floats:
+    """Standard error of a mean; of a single square (variance of two copies) √2 of it, as that of a normal variable squared."""
+    if len(found) < 2:
+        return np.asarray(np.sqrt(2.0) * np.abs(found[0]), np.float64)
+    return np.asarray(found.std(axis=0, ddof=1) / np.sqrt(len(found)), np.float64)
 
 
 def _noise_widths(rows: Rows, noise: float) -> dict[str, Floats]:

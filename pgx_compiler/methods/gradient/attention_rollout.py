@@ -53,9 +53,22 @@ def attention_rollout(model: AttentionReadable, rows: Rows, params: AttentionRol
         attention weighs, and everything outside its layers (pooling, dense layers, convolutions), is left out; skip
         connections are taken to be there, half and half.
     """
-    attention = model.attention(rows.inputs)
+    rolled = np.concatenate([_rolled(model, rows.of_rows(slice(row, row + 1)), params) for row in range(len(rows))])
+    read = {"mean": rolled.mean(axis=1), "first": rolled[:, 0], "last": rolled[:, -1]}[params.read]
+    maps = over_input(read, rows)
+    positions = max(array.shape[1] for name, array in rows.inputs.items() if np.any(maps[name]))
+    if positions != read.shape[1]:
+        raise UnfitParams(f"the layers of attention have {read.shape[1]} positions, and the input has {positions}")
+    return maps
+
+
+def _rolled(model: AttentionReadable, rows: Rows, params: AttentionRolloutParams) -> Floats:
+    """What each position of the last layer can have taken up of each position of the input, ``(rows, positions, positions)``.
+
+    One row at a time: twelve layers of twelve heads over 512 positions are 300 MB for each.
+    """
     rolled: Floats | None = None
-    for name, scores in attention.items():
+    for name, scores in model.attention(rows.inputs).items():
         if scores.ndim != 4 or scores.shape[2] != scores.shape[3]:
             raise UnfitParams(f"the attention of `{name}` is not of positions on the same positions")
         joined = _JOIN[params.heads](scores)
@@ -66,9 +79,4 @@ def attention_rollout(model: AttentionReadable, rows: Rows, params: AttentionRol
         rolled = joined if rolled is None else joined @ rolled
     if rolled is None:
         raise UnfitParams("no layer of attention of the model is used exactly once")
-    read = {"mean": rolled.mean(axis=1), "first": rolled[:, 0], "last": rolled[:, -1]}[params.read]
-    maps = over_input(read, rows)
-    positions = max(array.shape[1] for name, array in rows.inputs.items() if np.any(maps[name]))
-    if positions != read.shape[1]:
-        raise UnfitParams(f"the layers of attention have {read.shape[1]} positions, and the input has {positions}")
-    return maps
+    return rolled

@@ -1,8 +1,7 @@
 """Deconvolution (Zeiler & Fergus, 2014): https://arxiv.org/abs/1311.2901."""
 
-import numpy as np
-
-from pgx_compiler.methods.declaration import Cost, Maps, Params, Shape, attribution
+from pgx_compiler.methods.declaration import Maps, Params, attribution
+from pgx_compiler.methods.gradient._rectified import by_rule, cost
 from pgx_compiler.modalities.features import Rows
 from runtimes.capabilities import Rectified
 
@@ -11,11 +10,6 @@ TITLE = "Deconvolution"
 
 class DeconvnetParams(Params):
     """Deconvolution has no parameters."""
-
-
-def cost(params: DeconvnetParams, shape: Shape) -> Cost:
-    """One gradient a row."""
-    return Cost(backward=shape.rows)
 
 
 @attribution(
@@ -36,4 +30,4 @@ def deconvnet(model: Rectified, rows: Rows, params: DeconvnetParams) -> Maps:
         and others, 2018). Without pooling it does not even depend on the row. It is no derivative of anything and adds up
         to nothing. Only ReLUs are treated: other activations keep their own slope.
     """
-    return {k: np.asarray(v) for k, v in model.rectified_gradient(rows.inputs, rows.target, "deconvolution").items()}
+    return by_rule(model, rows, "deconvolution")

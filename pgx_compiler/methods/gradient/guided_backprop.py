@@ -1,8 +1,7 @@
 """Guided backpropagation (Springenberg, Dosovitskiy, Brox & Riedmiller, 2015): https://arxiv.org/abs/1412.6806."""
 
-import numpy as np
-
-from pgx_compiler.methods.declaration import Cost, Maps, Params, Shape, attribution
+from pgx_compiler.methods.declaration import Maps, Params, attribution
+from pgx_compiler.methods.gradient._rectified import by_rule, cost
 from pgx_compiler.modalities.features import Rows
 from runtimes.capabilities import Rectified
 
@@ -11,11 +10,6 @@ TITLE = "Guided backpropagation"
 
 class GuidedBackpropParams(Params):
     """Guided backpropagation has no parameters."""
-
-
-def cost(params: GuidedBackpropParams, shape: Shape) -> Cost:
-    """One gradient a row."""
-    return Cost(backward=shape.rows)
 
 
 @attribution(
@@ -37,4 +31,4 @@ def guided_backprop(model: Rectified, rows: Rows, params: GuidedBackpropParams) 
         depends on the output that is explained. It is no derivative of anything and adds up to nothing. Only ReLUs are
         treated: other activations keep their own slope.
     """
-    return {k: np.asarray(v) for k, v in model.rectified_gradient(rows.inputs, rows.target, "guided").items()}
+    return by_rule(model, rows, "guided")

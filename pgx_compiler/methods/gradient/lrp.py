@@ -1,6 +1,8 @@
 """Layer-wise relevance propagation (Bach et al., 2015; composites after Montavon et al., 2019).
 
 Bach et al.: https://doi.org/10.1371/journal.pone.0130140. Montavon et al.: https://doi.org/10.1007/978-3-030-28954-6_10.
+Recurrent layers after Arras et al. (2017), https://arxiv.org/abs/1706.07206; attention after Ali et al. (2022),
+https://arxiv.org/abs/2202.07304.
 """
 
 from typing import Annotated, Literal
@@ -49,9 +51,9 @@ class LrpParams(Params):
     @model_validator(mode="after")
     def _conserves(self) -> "LrpParams":
         if abs(self.alpha - self.beta - 1.0) > 1e-9:
-            raise ValueError("alpha - beta must be 1, or relevance is not conserved")
+            raise ValueError("`alpha` - `beta` must be 1, or relevance is not conserved")
         if self.low is not None and self.high is not None and self.low >= self.high:
-            raise ValueError("low must be below high")
+            raise ValueError("`low` must be below `high`")
         return self
 
 
@@ -94,7 +96,11 @@ def lrp(model: RulePropagating, rows: Rows, params: LrpParams) -> FeatureValues:
         conventions: gamma, alpha-beta, z-plus and box favour what agrees with the outcome, and show less of what
         contradicts it; the box rule gives relevance to a black pixel for not being white. Rules that drop negative
         contributions look alike for different classes and hardly depend on the upper layers. Batch normalisation is folded
-        into the layer below it, or passed unchanged; the largest of a pool takes all; gates of products get nothing.
+        into the layer below it, or passed unchanged; the largest of a pool takes all. Gates of products get nothing: those of
+        recurrent layers (LSTM, GRU), so that what opens or forgets is not shown, only what is remembered; and what attention
+        looks at is taken as given, so that queries and keys get nothing, however much they decide. Rules that are made for
+        inputs (box, flat, squared weights) give way to epsilon in recurrent layers. A step that has nothing but its bias to
+        remember hands relevance on to nobody, whether ``biases`` take a share or not.
     """
     chosen = params.model_dump(include={"composite", "epsilon", "gamma", "alpha", "beta", "biases", "first"})
     rules = rules_of(**chosen)

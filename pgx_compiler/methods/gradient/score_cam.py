@@ -29,9 +29,11 @@ class ScoreCamParams(CamParams):
 def cost(params: ScoreCamParams, shape: Shape) -> Cost:
     """A forward pass for each channel, one for the layer, and one of zeros for all rows where weights are rises.
 
-    A layer with fewer channels than ``channels`` costs less.
+    Where the file does not say how many channels the layer has (a size that only a call would tell), it may have fewer than
+    ``channels``, and cost less.
     """
-    return Cost(forward=shape.rows * (params.channels + (1 if params.softmax else 2)))
+    channels = params.channels if shape.channels is None else min(params.channels, shape.channels)
+    return Cost(forward=shape.rows * (channels + (1 if params.softmax else 2)))
 
 
 def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:

@@ -4,9 +4,9 @@ import numpy as np
 
 from pgx_compiler.evidence.results import FeatureValues
 from pgx_compiler.methods.declaration import attribution
-from pgx_compiler.methods.gradient._noise import NoisyParams, admits, averaged, cost, noisy_gradients
+from pgx_compiler.methods.gradient._noise import NoisyParams, admits, averaged, cost
 from pgx_compiler.modalities.features import Rows
-from runtimes.capabilities import Differentiable, Floats
+from runtimes.capabilities import Differentiable
 
 TITLE = "SmoothGrad"
 
@@ -37,7 +37,4 @@ def smoothgrad(model: Differentiable, rows: Rows, params: SmoothgradParams, rng:
         category half present), and its strength is a choice that changes the result. Elements of opposite sign cancel
         within a feature.
     """
-    drawn: list[list[Floats]] = [[] for _ in range(len(rows))]
-    for row, gradient in noisy_gradients(model, rows, params, rng):
-        drawn[row].append(rows.features.of_row(row).sum_onto(gradient))
-    return averaged(drawn, rows, params.samples)
+    return averaged(model, rows, params, rng, lambda _row, gradients: gradients)

@@ -4,9 +4,9 @@ import numpy as np
 
 from pgx_compiler.evidence.results import FeatureValues
 from pgx_compiler.methods.declaration import attribution
-from pgx_compiler.methods.gradient._noise import NoisyParams, admits, averaged, cost, noisy_gradients
+from pgx_compiler.methods.gradient._noise import NoisyParams, admits, averaged, cost
 from pgx_compiler.modalities.features import Rows
-from runtimes.capabilities import Differentiable, Floats
+from runtimes.capabilities import Differentiable
 
 TITLE = "SquareGrad"
 
@@ -39,7 +39,4 @@ def squaregrad(model: Differentiable, rows: Rows, params: SquaregradParams, rng:
         score, and cannot be compared between inputs in different units (years and euros); the strength of the noise is a
         choice that changes them. Features with more elements sum more.
     """
-    drawn: list[list[Floats]] = [[] for _ in range(len(rows))]
-    for row, gradient in noisy_gradients(model, rows, params, rng):
-        drawn[row].append(rows.features.of_row(row).sum_onto({name: g**2 for name, g in gradient.items()}))
-    return averaged(drawn, rows, params.samples)
+    return averaged(model, rows, params, rng, lambda _row, gradients: {name: g**2 for name, g in gradients.items()})

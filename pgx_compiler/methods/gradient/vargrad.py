@@ -1,10 +1,12 @@
 """VarGrad (Adebayo, Gilmer, Goodfellow & Kim, 2018): https://arxiv.org/abs/1810.03307."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from pgx_compiler.evidence.results import FeatureValues
 from pgx_compiler.methods.declaration import attribution
-from pgx_compiler.methods.gradient._noise import NoisyParams, admits, cost, noisy_gradients
+from pgx_compiler.methods.gradient._noise import NoisyParams, admits, averaged, cost
 from pgx_compiler.modalities.features import Rows
 from runtimes.capabilities import Differentiable, Floats
 
@@ -39,24 +41,17 @@ def vargrad(model: Differentiable, rows: Rows, params: VargradParams, rng: np.ra
         no direction, and cannot be compared between inputs in different units (years and euros); the strength of the
         noise is a choice that changes them. The standard error takes the gradients for normally distributed.
     """
-    drawn: list[list[Floats]] = [[] for _ in range(len(rows))]
-    means: dict[str, Floats] = {}
-    seen = 0
-    for row, gradients in noisy_gradients(model, rows, params, rng):
-        if not drawn[row]:
-            means, seen = {}, 0
-        squares: dict[str, Floats] = {}
-        for name, gradient in gradients.items():
-            squares[name], means[name] = recursive_squares(gradient, means.get(name), seen)
-        seen += len(next(iter(gradients.values())))
-        drawn[row].append(rows.features.of_row(row).sum_onto(squares))
-    values = np.zeros((len(rows), len(rows.features)))  # of segments, a row may have fewer than there are at most
-    error = np.zeros_like(values)
-    for row, parts in enumerate(drawn):
-        terms = np.concatenate(parts)[1:]  # the first gradient has none before it
-        values[row, : terms.shape[1]] = terms.mean(axis=0)
-        error[row, : terms.shape[1]] = _error(terms)
-    return FeatureValues(values, error, {"samples": float(params.samples)})
+    means: dict[int, tuple[int, dict[str, Floats]]] = {}
+
+    def squares(row: int, gradients: Mapping[str, Floats]) -> dict[str, Floats]:
+        seen, before = means.pop(row, (0, {}))
+        found = {name: recursive_squares(g, before.get(name), seen) for name, g in gradients.items()}
+        count = seen + len(next(iter(gradients.values())))
+        means.clear()  # rows come in order: no more than one mean is held
+        means[row] = count, {name: mean for name, (_, mean) in found.items()}
+        return {name: square for name, (square, _) in found.items()}
+
+    return averaged(model, rows, params, rng, squares, skipped=1)  # the first gradient has none before it
 
 
 def recursive_squares(samples: Floats, mean: Floats | None, seen: int) -> tuple[Floats, Floats]:
@@ -76,10 +71,3 @@ def recursive_squares(samples: Floats, mean: Floats | None, seen: int) -> tuple[
     sums = total + np.cumsum(samples, axis=0)
     before = np.concatenate([total[None], sums[:-1]]) / np.maximum(counts, 1.0)
     return counts / (counts + 1.0) * (samples - before) ** 2, sums[-1] / (seen + len(samples))
-
-
-def _error(terms: Floats) -> Floats:
-    """Standard error of the mean of the terms; of a single one, its own size: that of a normal variable squared is √2 of it."""
-    if len(terms) < 2:
-        return np.asarray(np.sqrt(2.0) * np.abs(terms[0]), np.float64)
-    return np.asarray(terms.std(axis=0, ddof=1) / np.sqrt(len(terms)), np.float64)
