@@ -7,7 +7,8 @@
 `shapley`: shap's Kernel explainer (``l1_reg=0``, the same 50 background rows) and Permutation explainer (``max_evals`` as many),
 shapiq's Kernel SHAP (with its pairing trick), permutation sampling and SVARM, and ours, on one ONNX Runtime session. Truth: interventional TreeSHAP
 (held against shap to 1e-5 by the tests) where the model is trees, else Kernel SHAP with 100,000 coalitions, whose error
-is 8 to 13 times smaller than what is measured. Errors are root mean squares over features, rows and seeds, over that of
+is 8 to 13 times smaller than what is measured. Evaluations are coalitions over each reference: regression_adjusted_shap asks as
+many model rows, but asks parts of the references different coalitions. Errors are root mean squares over features, rows and seeds, over that of
 shap's Kernel explainer.
 
 `lowering`: TreeSHAP on the ONNX file against sampling. Sampling errors fall with the root of the samples, which gives the time

@@ -14,6 +14,7 @@ FILLS: Mapping[str, Mapping[str, Any]] = {
     "mean": {},
     "kmeans": {"size": 50},
     "conditional": {"size": 20},
+    "maximum_distance": {},
 }
 """50 background rows are our default; the standard error of a base value over them is a seventh of the score's spread. 20
 neighbours keep close to the row and still average over it."""
@@ -45,6 +46,10 @@ def table_references(
       than with a background from everywhere, and the values say what tells the row from those like it. It is not the
       distribution given exactly the features that are kept: the neighbours are chosen once, by all features, the removed
       ones included.
+    - ``maximum_distance``: for each row one reference whose every feature has the training value furthest from the row's
+      own (of several as far, such as other categories, the commonest), so that no feature of the row is overlooked for
+      being like the reference; what images have by the same name (Sturmfels, Lundberg & Lee 2020,
+      https://distill.pub/2020/attribution-baselines). Each value occurs, all of them together hardly ever do.
 
     Rows are near where they differ little over the features, each standardised so that all of them weigh alike: a
     group of columns as much as a single one.
@@ -53,11 +58,14 @@ def table_references(
     kind = fill["kind"]
     if kind == "mean":
         return References({k: _middle(v)[None, None] for k, v in train.items()}, f"mean of {n} training rows")
-    size = min(int(fill["size"]), n)
+    size = min(int(fill.get("size", 1)), n)
     if kind == "background":
         chosen = np.sort(rng.choice(n, size, replace=False))
         return References({k: v[chosen][None] for k, v in train.items()}, f"{size} training rows, drawn at random")
-    points, explained = _standardised(train, rows, features)
+    if kind == "maximum_distance":
+        told = "of each feature the training value furthest from the row's"
+        return References({k: v[:, None] for k, v in _furthest(train, rows, features).items()}, told)
+    points, explained = (np.concatenate(side, axis=1) for side in _standardised(train, rows, features))
     if kind == "kmeans":
         drawn = np.sort(rng.permutation(n)[:_CLUSTERED])
         chosen = drawn[_central(points[drawn], size, rng)]
@@ -78,8 +86,34 @@ def _middle(values: NDArray[Any]) -> NDArray[Any]:
     return np.array(usual, values.dtype).reshape(values.shape[1:])
 
 
-def _standardised(train: Inputs, rows: Inputs, features: FeatureMap) -> tuple[Floats, Floats]:
-    """Training and explained rows as points ``(rows, columns)``; every feature has a total variance of 1 over the former.
+def _furthest(train: Inputs, rows: Inputs, features: FeatureMap) -> dict[str, NDArray[Any]]:
+    """Rows whose every feature has the training value that is furthest from their own; of several the commonest."""
+    found = {name: array.copy() for name, array in rows.items()}
+    owners = {name: owner.reshape(-1) for name, owner in features.owners.items()}
+    seen, explained = _standardised(train, rows, features)
+    for position in range(len(features)):
+        _, where, count = np.unique(seen[position], axis=0, return_index=True, return_counts=True)
+        where, count = np.sort(where), count[np.argsort(where)]  # of values as common, the one that is met first
+        distinct = seen[position][where]
+        known = _known(features.elements(train, position)[where])
+        for row, point in enumerate(explained[position]):
+            apart = np.where(known | ~known.any(), ((distinct - point) ** 2).sum(axis=1), -1.0)
+            usual = np.where(apart >= apart.max() * (1 - 1e-9), count, 0).argmax()
+            chosen = slice(where[usual], where[usual] + 1)
+            for name, owner in owners.items():
+                taken = train[name][chosen].reshape(-1)[owner == position]
+                found[name].reshape(len(found[name]), -1)[row, owner == position] = taken
+    return found
+
+
+def _known(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which of ``(values, columns)`` have nothing missing."""
+    found = np.isfinite(values) if values.dtype.kind == "f" else np.ones(values.shape, bool)
+    return np.asarray(found.all(axis=1), bool)
+
+
+def _standardised(train: Inputs, rows: Inputs, features: FeatureMap) -> tuple[list[Floats], list[Floats]]:
+    """Training and explained rows as points, ``(rows, columns)`` for each feature of a total variance of 1 over the former.
 
     A missing value stands in the middle; words are as far apart from one another as they can be.
     """
@@ -101,7 +135,7 @@ def _standardised(train: Inputs, rows: Inputs, features: FeatureMap) -> tuple[Fl
         scale = float(np.sqrt((spread**2).sum())) or 1.0
         for side, held in zip(sides, numbers, strict=True):
             side.append(np.where(np.isfinite(held), (held - mean) / scale, 0.0))
-    return np.concatenate(sides[0], axis=1), np.concatenate(sides[1], axis=1)
+    return sides
 
 
 def _central(points: Floats, size: int, rng: np.random.Generator) -> Integers:

@@ -144,6 +144,11 @@ class References:
     def __len__(self) -> int:
         return int(next(iter(self.inputs.values())).shape[1])
 
+    @property
+    def shared(self) -> bool:
+        """Whether all rows have the same references."""
+        return len(next(iter(self.inputs.values()))) == 1
+
     def of_row(self, row: int) -> Inputs:
         """The references of one row: ``(references, *feature shape)``."""
         return {name: array[row if len(array) > 1 else 0] for name, array in self.inputs.items()}

@@ -74,26 +74,45 @@ class Game:
     def value(self, masks: Masks) -> Floats:
         """The worth of each coalition, ``(n, k)`` float64. Streams to the model's batch size."""
         masks = np.asarray(masks, bool)
-        out = np.empty((len(masks), self.n_targets))
         inside = self._composed_inside
-        taken = np.zeros(len(masks), bool) if inside is None else inside.takes(masks)
-        if inside is not None and taken.any():
-            self._stream(masks, np.flatnonzero(taken), inside.scores, _ROWS_OF_A_COMPOSER, out)
-        if not taken.all():
-            at_once = _BYTES_COMPOSED // max(1, sum(one.nbytes for one in self._row.values()))
-            self._stream(masks, np.flatnonzero(~taken), self._scores_of_composed, at_once, out)
+        taken = None if inside is None else inside.takes(masks)
+        if inside is None or taken is None or not taken.any():
+            return self._streamed(masks, self._scores_of_composed, self._composed_at_once)
+        if taken.all():
+            return self._streamed(masks, inside.scores, _ROWS_OF_A_COMPOSER)
+        out = np.empty((len(masks), self.n_targets))
+        out[taken] = self._streamed(masks[taken], inside.scores, _ROWS_OF_A_COMPOSER)
+        out[~taken] = self._streamed(masks[~taken], self._scores_of_composed, self._composed_at_once)
         return out
 
-    def _stream(self, masks: Masks, which: Integers, scores: Callable[[Masks], Floats], rows: int, out: Floats) -> None:
-        """Fill in the worth of some masks, about ``rows`` model rows at once where more than one call fits them."""
+    def value_and_full(self, masks: Masks) -> tuple[Floats, Floats]:
+        """The worth of each coalition, ``(n, k)``, and the score of the row itself, ``(k,)``.
+
+        With one reference the row is one more coalition, and a call is saved; of few coalitions it would be half the time.
+        """
+        if self.n_references > 1 or self._packed:
+            return self.value(masks), self.full()
+        worth = self.value(np.concatenate([masks, np.ones((1, self.n_features), bool)]))
+        return worth[:-1], worth[-1]
+
+    @property
+    def _composed_at_once(self) -> int:
+        """Rows that are composed for several calls of the handle at once."""
+        return int(_BYTES_COMPOSED // max(1, sum(one.nbytes for one in self._row.values())))
+
+    def _streamed(self, masks: Masks, scores: Callable[[Masks], Floats], rows: int) -> Floats:
+        """The worth of masks, about ``rows`` model rows at once where more than one call fits them."""
+        out = np.empty((len(masks), self.n_targets))
         start = 0
-        while start < len(which):
+        while start < len(masks):
             # Asked anew each time: a handle that runs out of memory goes on with smaller calls.
             step = self.coalitions_per_call
-            part = which[start : start + step * max(1, rows // (step * self.n_references))]
-            answered = scores(masks[part])[:, self._targets]
-            out[part] = answered.reshape(len(part), self.n_references, self.n_targets).mean(axis=1)
+            part = masks[start : start + step * max(1, rows // (step * self.n_references))]
+            answered = scores(part)[:, self._targets].reshape(len(part), self.n_references, self.n_targets)
+            # One reference is its own mean, and dividing by one changes nothing.
+            out[start : start + len(part)] = answered[:, 0] if self.n_references == 1 else answered.mean(axis=1)
             start += len(part)
+        return out
 
     def _scores_of_composed(self, masks: Masks) -> Floats:
         return self._model.predict(self._compose(masks))
@@ -106,6 +125,12 @@ class Game:
     def empty(self) -> Floats:
         """The worth of the empty coalition: the base value, ``(k,)``."""
         return np.asarray(self.value(np.zeros((1, self.n_features), bool))[0], np.float64)
+
+    def among(self, references: Integers) -> "Game":
+        """The game with some of the references alone. The worth of a coalition is the mean of those of all parts' games."""
+        row = {name: array[None] for name, array in self._row.items()}
+        some = {name: np.asarray(array)[references] for name, array in self._references.items()}
+        return Game(self._model, row, some, self._features, self._targets, self._packed)
 
     def of_all_outputs(self) -> tuple["Game", Floats]:
         """The same game with every output of the model as a target, and the row's scores ``(outputs,)``; asks for the row.

@@ -15,7 +15,7 @@ from runtimes.capabilities import Inputs
 DRAWING = "bars"
 KEYS: frozenset[str] = frozenset()
 FILLS = _tabular_fills.FILLS
-OWN_FILLS = frozenset({"conditional"})
+OWN_FILLS = frozenset({"conditional", "maximum_distance"})
 DEFAULT_FILL = "background"
 
 

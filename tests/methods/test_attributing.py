@@ -1,4 +1,4 @@
-"""Several targets of rows: from games at once, from a model's structure one by one, of gradients the first alone."""
+"""Several targets of rows: from games at once, from gradients one by one, of very many the first alone."""
 
 from dataclasses import replace
 
@@ -8,6 +8,7 @@ import pytest
 from pgx_compiler.evidence.results import FeatureValues
 from pgx_compiler.methods.apply import attribute, base_values
 from pgx_compiler.methods.catalogue import catalogue
+from pgx_compiler.methods.declaration import TARGETS_OF_A_BATCH, Shape
 from pgx_compiler.modalities.features import FeatureMap, References, Rows
 from tests.methods.models import benches
 
@@ -67,9 +68,42 @@ def test_the_primary_target_may_stand_anywhere_and_differ_from_row_to_row():
     assert alone.several is None
 
 
-def test_a_gradient_method_explains_the_primary_target_alone():
+@pytest.mark.parametrize("name", ["saliency", "smoothgrad", "integrated_gradients"])
+def test_a_gradient_method_is_called_for_each_target_at_the_price_of_each(name):
+    method, asked = catalogue()[name], [1, 0]
+    bench = next(b for b in benches() if b.name == "tabular sum")
+    params, spent = method.params(), bench.model.spent
+    before = spent.backward
+    found = attribute(method, bench.model, several(bench, asked), params, seed=3)
+    shape = Shape(len(bench.rows), len(bench.rows.features), len(bench.rows.references))
+    times = method.times_for_targets(params, shape, 2)
+    assert times == 2
+    assert spent.backward - before == times * method.cost(params, shape).backward
+    for place, target in enumerate(asked):
+        own = replace(bench.rows, target=np.full(len(bench.rows), target))
+        alone = attribute(method, bench.model, own, params, seed=3)
+        np.testing.assert_array_equal(found.several.values[:, :, place], alone.values)
+        np.testing.assert_array_equal(found.several.base_values[:, place], alone.base_values)
+        if alone.standard_error is not None:
+            np.testing.assert_array_equal(found.several.standard_error[:, :, place], alone.standard_error)
+    np.testing.assert_array_equal(found.values, found.several.values[:, :, 0])
+
+
+def test_the_primary_target_of_a_gradient_method_may_differ_from_row_to_row():
     method = catalogue()["saliency"]
-    found = attribute(method, TABLE.model, several(TABLE, [1, 0]), method.params())
+    targets = np.broadcast_to(np.arange(3), (len(TABLE.rows), 3))
+    rows = replace(TABLE.rows, target=np.array([2, 0, 1]), targets=targets)
+    found = attribute(method, TABLE.model, rows, method.params())
+    for place in range(3):
+        own = replace(TABLE.rows, target=np.full(3, place))
+        alone = attribute(method, TABLE.model, own, method.params())
+        np.testing.assert_array_equal(found.several.values[:, :, place], alone.values)
+
+
+def test_of_too_many_targets_a_gradient_method_explains_the_primary_alone():
+    method = catalogue()["saliency"]
+    rows = several(TABLE, [1, *[0] * TARGETS_OF_A_BATCH])
+    found = attribute(method, TABLE.model, rows, method.params())
     alone = attribute(method, TABLE.model, replace(TABLE.rows, target=np.full(3, 1)), method.params())
     assert found.several is None
     np.testing.assert_array_equal(found.values, alone.values)

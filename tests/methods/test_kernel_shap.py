@@ -23,6 +23,8 @@ from tests.methods.models import Mlp
 class Worths:
     """A game whose worths are written down."""
 
+    n_references = 1
+
     def __init__(self, worth):
         self.worth, self.n_targets = worth, worth.shape[1]
         self.n_features = len(worth).bit_length() - 1

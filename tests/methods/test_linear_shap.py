@@ -85,14 +85,36 @@ def test_a_logistic_regression_is_linear_in_log_odds_and_nowhere_else(table, tmp
 
 
 @pytest.mark.frameworks
-def test_three_classes_of_one_softmax_are_not_read_where_the_file_hides_their_logits(table, tmp_path):
+@pytest.mark.parametrize("target", [0, 2])
+@pytest.mark.parametrize("zipmap", [True, False])
+def test_three_classes_of_one_softmax_are_linear_in_the_logits_that_the_file_hides(table, tmp_path, zipmap, target):
+    skl2onnx = pytest.importorskip("skl2onnx")
     from sklearn.linear_model import LogisticRegression
 
+    from runtimes.frameworks import onnx_runtime
+
     x, y = table
-    model = LogisticRegression(max_iter=50).fit(x / [1, 10, 0.1, 1, 5, 1], np.digitize(y, [4, 6]))
-    facts, handle = open_scikit(model, x, tmp_path / "m.onnx", "log_odds")
-    assert not isinstance(handle, LinearModel)
-    assert catalogue()[METHOD].admits(facts, Shape(4, 4), "log_odds") == "the model is not linear in its input"
+    x = x / np.float32([1, 10, 0.1, 1, 5, 1])
+    model = LogisticRegression(max_iter=500).fit(x, np.digitize(y, [4, 6]))
+    path = tmp_path / "m.onnx"
+    path.write_bytes(skl2onnx.to_onnx(model, x[:1], options={"zipmap": zipmap}).SerializeToString())
+    facts, handle = onnx_runtime.inspect(path), onnx_runtime.open_model(path, View("logit"))
+    assert facts.structure == "linear"
+    assert facts.scores == {"logit", "probability", "log_odds"}
+    assert facts.classes == ("0", "1", "2")
+    np.testing.assert_allclose(handle.coefficients, model.coef_.T, rtol=1e-5)
+    np.testing.assert_allclose(handle.predict({handle.input_name: x}), model.decision_function(x), atol=1e-4)
+    explained(facts, handle, x, "logit", target)
+    # Every other score is what it was: probabilities from the file itself, log-odds not linear.
+    for score in ("probability", "log_odds"):
+        other = onnx_runtime.open_model(path, View(score))
+        assert not isinstance(other, LinearModel)
+        said = model.predict_proba(x)
+        wanted = said if score == "probability" else np.log(said / (1 - said))
+        np.testing.assert_allclose(other.predict({handle.input_name: x}), wanted, rtol=1e-3, atol=1e-5)
+    assert catalogue()[METHOD].admits(facts, Shape(4, 4), "log_odds") == (
+        "this model is not linear in log_odds; explain logit"
+    )
 
 
 def graph(nodes, path, **weights):

@@ -12,7 +12,7 @@ where b says how large a feature's own part may be, and r how much it may take p
 et al., 2011). z y is +1 or -1, so that its even powers are 1: e_d needs a few matrix products (Newton's identities), however
 many sets there are. r is first the size of the features' own parts (who matters much, interacts much), then three times
 relearned from how much the surrogate's interactions change with each feature (as in recursive feature machines: Radhakrishnan
-et al., 2024). The strengths s3 and s5 = s3 / 10, and the ridge, maximise the marginal likelihood.
+et al., 2024). The strengths s3 and s5 = s3 / 10 maximise the marginal likelihood.
 """
 
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from pgx_compiler.methods.perturbation._random_masks import in_blocks
 from runtimes.capabilities import Floats, Integers
 
 ORDER = 5
@@ -29,8 +30,12 @@ QUINTIC = 0.1
 STRENGTHS = (0.001, 0.003, 0.01, 0.03)
 """Tried for s3, where both kernels have one on the diagonal."""
 
-RIDGES = (1e-6, 1e-3)
+RIDGE = 1e-5
+"""Where the kernel has one on the diagonal. Choosing it by the likelihood as well was no better, and took a third longer."""
+
 RELEARNED = 3
+"""Once is enough for trees and networks; where those that interact are not those that matter, each time halves the error."""
+
 LEAST_RELEVANCE = 0.02
 """No feature is shut out: it might interact where the first pairs did not show it."""
 
@@ -39,6 +44,9 @@ MOST_LEARNING = 192
 
 MOST_CENTRES = 512
 """Pairs that are fitted; its cost grows with their third power. Further pairs only correct."""
+
+MOST_CENTRES_OF_A_PART = 256
+"""The same where the references are divided, so that there are several surrogates to pay for."""
 
 
 @dataclass(frozen=True)
@@ -77,13 +85,12 @@ def learn(signs: Floats, response: Floats, own: Floats) -> Setting:
         unit = sums[3] / cubic + QUINTIC * sums[5] / quintic
         here: tuple[float, float, Floats] | None = None
         for strength in STRENGTHS:
-            for ridge in RIDGES:
-                likelihood, weights = _fit(linear + strength * unit, response, ridge)
-                if here is None or likelihood > here[0]:
-                    here = (likelihood, strength, weights)
-                if best is None or likelihood > best[0]:
-                    scaled = (strength / cubic, QUINTIC * strength / quintic, ridge)
-                    best = (likelihood, Setting(size**2 / float((size**2).sum()), relevance, *scaled))
+            likelihood, weights = _fit(linear + strength * unit, response, RIDGE)
+            if here is None or likelihood > here[0]:
+                here = (likelihood, strength, weights)
+            if best is None or likelihood > best[0]:
+                scaled = (strength / cubic, QUINTIC * strength / quintic, RIDGE)
+                best = (likelihood, Setting(size**2 / float((size**2).sum()), relevance, *scaled))
         assert here is not None
         change = _change(signs, here[2], sums, relevance, 1 / cubic, QUINTIC / quintic)
         relevance = np.maximum(change / max(float(change.max()), 1e-300), LEAST_RELEVANCE)
@@ -93,26 +100,51 @@ def learn(signs: Floats, response: Floats, own: Floats) -> Setting:
 
 def _fit(kernel: Floats, response: Floats, ridge: float) -> tuple[float, Floats]:
     """Log marginal likelihood at the best overall scale, and the weights of the centres."""
-    from scipy.linalg import cho_solve, cholesky
+    from scipy.linalg.lapack import dpotrf, dpotrs  # without the checks around them, which take as long
 
     held = kernel.copy()
     held[np.diag_indices(len(held))] += ridge
-    try:
-        lower = cholesky(held, lower=True, check_finite=False)
-    except np.linalg.LinAlgError:  # not positive within rounding: this ridge is too small
+    upper, failed = dpotrf(held, overwrite_a=1)
+    if failed:  # not positive within rounding: this ridge is too small
         return -np.inf, np.zeros(len(response))
-    weights = cho_solve((lower, True), response, check_finite=False)
+    weights = dpotrs(upper, response)[0]
     variance = max(float(response @ weights) / len(response), 1e-300)
-    return float(-0.5 * len(response) * np.log(variance) - np.log(np.diag(lower)).sum()), weights
+    return float(-0.5 * len(response) * np.log(variance) - np.log(np.diag(upper)).sum()), weights
 
 
 def _elementary(signs: Floats, centres: Floats, relevance: Floats) -> list[Any]:
-    """e_0 to e_5 of r z y for each sign vector and centre: ``(pairs, centres)`` each."""
-    powers: list[Any] = [None]
-    for degree in range(1, ORDER + 1):
-        held = relevance**degree
-        powers.append((signs * held) @ centres.T if degree % 2 else float(held.sum()))
-    return _newton(powers)
+    """e_0 to e_5 of r z y for each sign vector and centre, ``(pairs, centres)`` each, by Newton's identities written out."""
+    first, third, square, second, fourth = _power_sums(signs, centres, relevance)
+    e3, e5 = _odd(signs, centres, relevance)
+    e4 = (square * (square - 6.0 * second) + 8.0 * first * third + (3.0 * second**2 - 6.0 * fourth)) / 24.0
+    return [1.0, first, (square - second) / 2.0, e3, e4, e5]
+
+
+def _power_sums(signs: Floats, centres: Floats, relevance: Floats) -> tuple[Floats, Floats, Floats, float, float]:
+    """p_1, p_3 and p_1 squared, ``(pairs, centres)``; p_2 and p_4, which are the same for all."""
+    first, third = ((signs * relevance**degree) @ centres.T for degree in (1, 3))
+    return first, third, first * first, float((relevance**2).sum()), float((relevance**4).sum())
+
+
+def _odd(signs: Floats, centres: Floats, relevance: Floats) -> tuple[Floats, Floats]:
+    """e_3 and e_5, ``(pairs, centres)`` each."""
+    first, third, square, second, fourth = _power_sums(signs, centres, relevance)
+    e3 = square - 3.0 * second
+    e3 *= first
+    e3 += 2.0 * third
+    e3 /= 6.0
+    # 120 e5 = p1 (p1^2 (p1^2 - 10 p2) + 15 p2^2 - 30 p4) + 20 p3 (p1^2 - p2) + 24 p5
+    e5 = square - 10.0 * second
+    e5 *= square
+    e5 += 15.0 * second**2 - 30.0 * fourth
+    e5 *= first
+    square -= second
+    square *= third
+    square *= 20.0
+    e5 += square
+    e5 += (signs * (24.0 * relevance**5)) @ centres.T
+    e5 /= 120.0
+    return e3, e5
 
 
 def _newton(powers: list[Any]) -> list[Any]:
@@ -153,6 +185,8 @@ class Held:
     """``(features,)``: the mean, over the pairs, of the values of the surrogate without that pair."""
     residuals: Floats
     """``(pairs,)``: half difference less the prediction of the surrogate that has not seen it."""
+    fitted: Floats
+    """``(pairs,)``: half difference less the prediction of the surrogate that has seen it; zero for pairs that are no centres."""
 
 
 def fit_without_each(signs: Floats, response: Floats, whole: float, setting: Setting, centres: Integers) -> Held:
@@ -165,29 +199,40 @@ def fit_without_each(signs: Floats, response: Floats, whole: float, setting: Set
         setting: what `learn` has found.
         centres: positions of the pairs that are fitted.
     """
-    from scipy.linalg import cho_solve, cholesky
+    from scipy.linalg.lapack import dpotrf, dpotri
 
     known = np.concatenate([signs[centres], np.ones((1, signs.shape[1]))])
     target = np.append(response[centres], whole)
     kernel = _kernel(known, known, setting)
-    kernel[np.diag_indices(len(kernel))] += max(setting.ridge, 1e-9)
-    inverse = cho_solve((cholesky(kernel, lower=True, check_finite=False), True), np.eye(len(kernel)))
+    ridge = max(setting.ridge, 1e-9)
+    kernel[np.diag_indices(len(kernel))] += ridge
+    upper, failed = dpotrf(kernel)
+    if failed:
+        raise np.linalg.LinAlgError("the surrogate's kernel is not positive")
+    inverse = dpotri(upper)[0]
+    inverse = np.triu(inverse) + np.triu(inverse, 1).T
     weights = inverse @ target
     residuals = response.copy()
     others = np.setdiff1d(np.arange(len(signs)), centres)
-    for start in range(0, len(others), MOST_CENTRES):
-        part = others[start : start + MOST_CENTRES]
+    for block in in_blocks(len(others), len(known)):
+        part = others[block]
         residuals[part] -= _kernel(signs[part], known, setting) @ weights
     own = (weights / np.diag(inverse))[:-1]
     residuals[centres] = own
     # Without pair p the weights are w - K^-1[:, p] (own residual of p); their mean over all pairs:
     mean_weights = weights - inverse[:, :-1] @ own / len(signs)
-    return Held(_shapley(known, setting).T @ mean_weights, residuals)
+    fitted = np.zeros(len(signs))
+    fitted[centres] = ridge * weights[:-1]
+    return Held(_shapley(known, setting).T @ mean_weights, residuals, fitted)
 
 
 def _kernel(signs: Floats, centres: Floats, setting: Setting) -> Floats:
-    sums = _elementary(signs, centres, setting.relevance)
-    kernel: Floats = (signs * setting.own) @ centres.T + setting.cubic * sums[3] + setting.quintic * sums[5]
+    kernel: Floats = (signs * setting.own) @ centres.T
+    for of_degree, strength in zip(
+        _odd(signs, centres, setting.relevance), (setting.cubic, setting.quintic), strict=True
+    ):
+        of_degree *= strength
+        kernel += of_degree
     return kernel
 
 

@@ -4,7 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pgx_compiler.methods.perturbation._random_masks import in_blocks
+from pgx_compiler.methods.perturbation._random_masks import (
+    in_blocks,
+    precision_of_errors,
+    weighted_sum,
+)
 from pgx_compiler.modalities.game import Masks
 from runtimes.capabilities import Floats
 
@@ -28,7 +32,8 @@ def fit_ridge(masks: Masks, worth: Floats, weights: Floats, penalty: float, draw
     """Minimise the sum of weights * (worth - intercept - masks @ coefficients)^2 + penalty * |coefficients|^2.
 
     The standard error is that of a misspecified model with random masks (sandwich, HC2). Leave-one-out residuals need no
-    refitting: of any such fit they are residual / (1 - leverage), exactly.
+    refitting: of any such fit they are residual / (1 - leverage), exactly. Leverages and standard errors are computed in
+    single precision where the matrix allows it; values never are.
 
     Args:
         masks: ``(n, features)``.
@@ -39,7 +44,7 @@ def fit_ridge(masks: Masks, worth: Floats, weights: Floats, penalty: float, draw
     """
     (count, features), total = masks.shape, weights.sum()
     root, own_share = np.sqrt(weights)[:, None], (weights / total)[:, None]
-    blocks = list(in_blocks(count, features))
+    blocks = list(in_blocks(count, features // 2))
     middle = sum(weights[part] @ masks[part] for part in blocks) / total
     mean = weights @ worth / total
     response = root * (worth - mean)
@@ -56,17 +61,20 @@ def fit_ridge(masks: Masks, worth: Floats, weights: Floats, penalty: float, draw
         moments += kept.T @ response[part]
     floor = 1e-10 * (np.trace(gram) / max(1, features)) + 1e-300
     gram[np.diag_indices(features)] += max(penalty, floor)
-    inverse = np.linalg.inv(gram)
+    inverse = np.asarray(np.linalg.inv(gram), np.float64)
     coefficients = inverse @ moments
     missed, variance = np.empty_like(response), np.zeros_like(coefficients)
+    exactly = precision_of_errors(gram, inverse)
+    of_errors, middles, roots = inverse.astype(exactly), middle.astype(exactly), root.astype(exactly)
     for part in blocks:
-        kept = scaled(part)
-        missed[part] = response[part] - kept @ coefficients
+        missed[part] = response[part] - root[part] * (masks[part] @ coefficients - middle @ coefficients)
         if drawn:
-            influence = kept @ inverse
+            kept = np.subtract(masks[part], middles, dtype=exactly)
+            kept *= roots[part]
+            influence = kept @ of_errors
             leverage = np.einsum("nf,nf->n", influence, kept)[:, None] + own_share[part]
             left = np.maximum(1 - leverage, 1e-9)
-            variance += np.square(influence, out=influence).T @ (missed[part] ** 2 / left)
+            variance += weighted_sum(np.square(influence, out=influence), missed[part] ** 2 / left)
             missed[part] /= left
     apart = response / np.maximum(1 - own_share, 1e-9) if drawn else response
     spread = (apart**2).sum(axis=0)

@@ -73,7 +73,7 @@ def cost(params: LimeParams, shape: Shape) -> Cost:
 
 @attribution(
     paper="https://arxiv.org/abs/1602.04938",
-    version=2,  # sums are taken in blocks: other last digits
+    version=3,  # coalitions are drawn from 32 bits a feature: other ones than before
     cost=cost,
     laws=("symmetry", "linearity", "additive_contributions"),
     quantities={

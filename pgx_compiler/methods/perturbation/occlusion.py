@@ -24,6 +24,7 @@ def cost(params: OcclusionParams, shape: Shape) -> Cost:
 
 @attribution(
     paper="https://arxiv.org/abs/1311.2901",
+    version=2,  # the row is asked with the coalitions: other last digits
     cost=cost,
     laws=("null_feature", "symmetry", "linearity"),
 )
@@ -39,4 +40,5 @@ def occlusion(game: Game, params: OcclusionParams) -> FeatureValues:
         little and both look unimportant; where two work only together, both are credited with the whole.
         Values near zero are therefore no proof that a feature is unused.
     """
-    return FeatureValues(game.full() - game.value(~np.eye(game.n_features, dtype=bool)))
+    worth, full = game.value_and_full(~np.eye(game.n_features, dtype=bool))
+    return FeatureValues(full - worth)

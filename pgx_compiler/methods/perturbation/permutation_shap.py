@@ -8,6 +8,7 @@ from pydantic import Field
 from pgx_compiler.evidence.results import FeatureValues
 from pgx_compiler.methods.declaration import Cost, Params, Shape, attribution
 from pgx_compiler.methods.perturbation import _precision
+from pgx_compiler.methods.perturbation.exact_shapley import ExactShapleyParams, exact_shapley
 from pgx_compiler.modalities.game import Game, Masks
 from runtimes.capabilities import Floats, Integers
 
@@ -18,7 +19,7 @@ class PermutationShapParams(Params):
     samples: Annotated[int, Field(ge=2)] | Literal["auto"] = "auto"
     """Coalitions asked of the model for each row, beside the empty and the full one; ``auto``: 2 for each feature, and
     2048. Rounded down to whole orders, each walked forwards and backwards; never fewer than two such walks, so that
-    their spread is known."""
+    their spread is known. Where there are no more coalitions than that, all are asked, and the result is exact."""
     precision: _precision.Precision = None
     """Stop as soon as the largest standard error of the row's values is below this share of the difference between score and
     base value (or of the largest value, where that is larger); ``samples`` is then the most that is asked. Not given: all
@@ -35,12 +36,24 @@ def walks(params: PermutationShapParams, features: int) -> int:
     return max(2, samples // max(1, 2 * (features - 1)))
 
 
+def asks_all(params: PermutationShapParams, features: int) -> bool:
+    """Whether there are no more coalitions than may be asked, with a precision: before the first look at it."""
+    count = walks(params, features)
+    if params.precision is not None:
+        most = min(count, FIRST_LOOK) * 2 * (features - 1)
+    else:
+        most = max(count * 2 * (features - 1), 0 if params.samples == "auto" else params.samples)
+    return features > 1 and 2**features - 2 <= most
+
+
 def cost(params: PermutationShapParams, shape: Shape) -> Cost:
     """One coalition for each inner step of each walk, and the empty one, over all references; and the row itself.
 
-    With a precision this is the most that is asked.
+    With a precision this is the most that is asked. Where there are no more coalitions than that, it is all of them.
     """
     asked = 0 if shape.features < 2 else walks(params, shape.features) * 2 * (shape.features - 1)
+    if asks_all(params, shape.features):
+        asked = 2**shape.features - 2
     return Cost(
         forward=shape.rows * ((asked + 1) * shape.references + 1),
         bytes=asked * (shape.features + 24 * shape.outputs),
@@ -49,19 +62,23 @@ def cost(params: PermutationShapParams, shape: Shape) -> Cost:
 
 @attribution(
     paper="https://doi.org/10.1016/j.cor.2008.04.004",
+    version=2,  # few coalitions are asked once each
     cost=cost,
     laws=("completeness", "null_feature", "symmetry", "linearity"),
     estimates="shapley_values",
+    relative_error=0.81,
     quantities=_precision.QUANTITIES,
 )
 def permutation_shap(game: Game, params: PermutationShapParams, rng: np.random.Generator) -> FeatureValues:
     """Estimate Shapley values by switching features on one after another, in random orders and their reverses.
 
+    Where that would ask as many coalitions as there are, each is asked once, and the values are exact.
+
     Reading:
         In the score's own unit. The values of one row add up to its score minus the mean score of the references. A
         positive value has raised the score of the explained output, a negative one has lowered it. The standard
-        error is the spread over orders: two values whose difference is within about two standard errors must be read
-        as equal. A feature that the model does not read gets exactly zero.
+        error is the spread over orders, zero where all coalitions were asked: two values whose difference is within
+        about two standard errors must be read as equal. A feature that the model does not read gets exactly zero.
 
     Limits:
         The values describe the model, not the world: they are no causal effects. They depend on the references; and
@@ -70,6 +87,10 @@ def permutation_shap(game: Game, params: PermutationShapParams, rng: np.random.G
         itself.
     """
     features = game.n_features
+    if asks_all(params, features):
+        exact = exact_shapley(game, ExactShapleyParams()).values
+        notes = _precision.notes(2**features - 2, params.precision, converged=True)
+        return FeatureValues(exact, np.zeros_like(exact), notes)
     full, empty = game.full(), game.empty()
     if features < 2:
         notes = _precision.notes(0, params.precision, converged=True)

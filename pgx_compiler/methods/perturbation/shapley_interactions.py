@@ -8,8 +8,9 @@ from pydantic import Field
 
 from pgx_compiler.evidence.results import Matrix, RowReport, Statement
 from pgx_compiler.methods.declaration import Cost, Params, Quantity, Shape, local_explanation
+from pgx_compiler.methods.perturbation._own_coalitions import worth_of_pairs
 from pgx_compiler.methods.perturbation._paired_coalitions import PairedCoalitions, all_pairs, draw_pairs
-from pgx_compiler.methods.perturbation.kernel_shap import regress, worth_of_pairs
+from pgx_compiler.methods.perturbation.kernel_shap import regress
 from pgx_compiler.modalities.game import Game
 from runtimes.capabilities import Floats, Integers
 from runtimes.target import ModelFacts
@@ -72,7 +73,7 @@ def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
 
 @local_explanation(
     paper="https://www.jmlr.org/papers/v24/22-0202.html",
-    version=2,  # coalitions of all sizes are drawn at once: other ones than before
+    version=3,  # coalitions are drawn from 32 bits a feature: other ones than before
     cost=cost,
     laws=("nothing_beyond_the_sum", "unread_unnamed", "price_is_a_ceiling", "repeatable"),
     admits=admits,

@@ -33,7 +33,7 @@ def cost(params: SpLimeParams, shape: Shape) -> Cost:
 
 @global_explanation(
     paper="https://arxiv.org/abs/1602.04938",
-    version=2,  # sums are taken in blocks: other last digits of LIME
+    version=3,  # coalitions are drawn from 32 bits a feature: other ones than before
     cost=cost,
     laws=("repeatable", "price_is_a_ceiling"),
     modalities={"tabular", "image", "series"},

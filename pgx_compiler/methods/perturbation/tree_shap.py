@@ -1,5 +1,6 @@
 """Interventional TreeSHAP (Lundberg et al., 2020): https://doi.org/10.1038/s42256-019-0138-9."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from math import factorial
 
@@ -79,28 +80,67 @@ def tree_shap(model: TreeEnsemble, rows: Rows, params: TreeShapParams) -> Featur
         that correlated features are judged on rows that may never occur. Values in log-odds are not shares of a
         probability.
     """
+    values = np.zeros((len(rows), len(rows.features)))
+    for part in parts_of(model, rows):
+        values[part.rows] += share(part, len(rows.features))
+    return FeatureValues(values / len(rows.references))
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some rows before the leaves of one tree, with their references."""
+
+    rows: slice
+    leaves: Leaves
+    worth: Floats
+    """``(rows, leaves)``: what a leaf adds to the explained output; 0 where the row's fixed columns keep it away."""
+    known: NDArray[np.uint64]
+    """``(rows, leaves)``: the places of the leaf's path whose tests the row passes."""
+    others: NDArray[np.uint64]
+    """``(references, leaves)``: the same of the references."""
+
+    def met(self) -> "Met":
+        """Every row, reference and leaf that some mixture of both reaches."""
+        reachable = (self.known[:, None, :] | self.others[None]) == self.leaves.wanted
+        row, reference, leaf = np.nonzero(reachable)
+        of_row, of_reference = self.known[row, leaf], self.others[reference, leaf]
+        return Met(row, leaf, of_row & ~of_reference, of_reference & ~of_row)
+
+
+@dataclass(frozen=True)
+class Met:
+    """Triples of a row, a reference and a leaf that some mixture of both reaches.
+
+    A coalition reaches the leaf when it has all features that only the row meets, and none that only the reference meets.
+    """
+
+    row: Integers
+    leaf: Integers
+    only_row: NDArray[np.uint64]
+    only_reference: NDArray[np.uint64]
+
+
+def parts_of(model: TreeEnsemble, rows: Rows) -> Iterator[Part]:
+    """Walk through the trees with as many rows at once as memory allows."""
     columns = np.asarray(rows.inputs[model.input_name])
     columns = columns.reshape(len(rows), -1).astype(np.float64)
     owners = rows.features.owners[model.input_name].reshape(-1)
     references = rows.references.inputs[model.input_name]
     references = references.reshape(*references.shape[:2], -1).astype(np.float64)
-    values = np.zeros((len(rows), len(rows.features)))
     for tree in model.trees:
         leaves = leaves_of(tree, owners)
-        worth = tree.values[leaves.nodes][:, rows.target].T
         known, reached = _places_met(tree, leaves, columns)
+        worth = tree.values[leaves.nodes][:, rows.target].T * reached
         at_once = max(1, TRIPLES_AT_ONCE // (references.shape[1] * len(leaves.nodes)))
         if len(references) == 1:
             others, _ = _places_met(tree, leaves, references[0])
-            for start in range(0, len(rows), at_once):
-                part = slice(start, start + at_once)
-                values[part] += _share(leaves, worth[part] * reached[part], known[part], others, len(rows.features))
         else:
-            for row in range(len(rows)):
-                others, _ = _places_met(tree, leaves, references[row])
-                part = slice(row, row + 1)
-                values[part] += _share(leaves, worth[part] * reached[part], known[part], others, len(rows.features))
-    return FeatureValues(values / references.shape[1])
+            at_once = 1  # each row has references of its own
+        for start in range(0, len(rows), at_once):
+            if len(references) > 1:
+                others, _ = _places_met(tree, leaves, references[start])
+            part = slice(start, start + at_once)
+            yield Part(part, leaves, worth[part], known[part], others)
 
 
 def leaves_of(tree: Tree, owners: Integers) -> Leaves:
@@ -147,30 +187,26 @@ def _places_met(tree: Tree, leaves: Leaves, columns: Floats) -> tuple[NDArray[np
     return met, fixed
 
 
-def _share(
-    leaves: Leaves, worth: Floats, known: NDArray[np.uint64], others: NDArray[np.uint64], features: int
-) -> Floats:
+def share(part: Part, features: int) -> Floats:
     """Share each leaf's worth among the features that decide whether it is reached, summed over the references.
 
     Of a row and a reference, a coalition reaches the leaf when it has all a features that only the row meets, and none
     of the b that only the reference meets. In that game each of the former is worth (a-1)! b! / (a+b)!, each of
     the latter -a! (b-1)! / (a+b)!.
     """
-    reachable = (known[:, None, :] | others[None]) == leaves.wanted
-    row, reference, leaf = np.nonzero(reachable)
-    only_row = known[row, leaf] & ~others[reference, leaf]
-    only_reference = others[reference, leaf] & ~known[row, leaf]
-    a, b = np.bitwise_count(only_row), np.bitwise_count(only_reference)
-    gains, losses = _weights(leaves.players.shape[1])
-    gain, loss = gains[a, b] * worth[row, leaf], losses[a, b] * worth[row, leaf]
-    shared = np.zeros(len(known) * features)
-    for place in range(leaves.players.shape[1]):
+    met = part.met()
+    a, b = np.bitwise_count(met.only_row), np.bitwise_count(met.only_reference)
+    gains, losses = _weights(part.leaves.players.shape[1])
+    worth = part.worth[met.row, met.leaf]
+    gain, loss = gains[a, b] * worth, losses[a, b] * worth
+    shared = np.zeros(len(part.known) * features)
+    for place in range(part.leaves.players.shape[1]):
         bit = np.uint64(1 << place)
-        amount = np.where(only_row & bit, gain, np.where(only_reference & bit, loss, 0.0))
+        amount = np.where(met.only_row & bit, gain, np.where(met.only_reference & bit, loss, 0.0))
         used = amount != 0
-        cell = row[used] * features + leaves.players[leaf[used], place]
+        cell = met.row[used] * features + part.leaves.players[met.leaf[used], place]
         shared += np.bincount(cell, amount[used], len(shared))
-    return shared.reshape(len(known), features)
+    return shared.reshape(len(part.known), features)
 
 
 def _weights(longest: int) -> tuple[Floats, Floats]:
