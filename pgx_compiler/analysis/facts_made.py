@@ -1,12 +1,13 @@
 """Which facts an audit will make, as far as that is known before anything is computed."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from pgx_compiler.analysis.context import Context, NamedStep
 from pgx_compiler.methods.catalogue import computing
 from pgx_compiler.methods.declaration import Declaration
+from pgx_compiler.methods.precaution._wording import measure_names
 
 PARITY = ("max_difference", "max_score_difference")
 TUNING = ("trials", "feasible", "accepted")
@@ -27,6 +28,8 @@ class FactName:
     """As people write it: ``precaution.drift.drift_max``, ``precaution.drift.psi_VARIABLE``."""
     pattern: re.Pattern[str] | None = None
     """Of a family: what its members look like. A fact by itself needs none, and most are facts by themselves."""
+    members: tuple[str, ...] = ()
+    """Of a family whose names are known before anything is computed: all of them."""
 
     @property
     def certain(self) -> bool:
@@ -35,12 +38,27 @@ class FactName:
 
     def covers(self, fact: str) -> bool:
         """Whether a fact is this one, or one of this family."""
+        if self.members:
+            # names that differ in punctuation alone are numbered as they come up
+            return fact in self.members or re.sub(r"_\d+$", "", fact) in self.members
         return self.shown == fact if self.pattern is None else self.pattern.fullmatch(fact) is not None
 
 
 def facts_made(context: Context) -> list[FactName]:
     """Every fact that a gate may stand on; of agreement and faithfulness the part that precedes the steps compared."""
-    return [_fact(name) for name in _names(context)]
+    return [_fact(name, _words_known(context, name)) for name in _names(context)]
+
+
+def _words_known(context: Context, name: str) -> dict[str, tuple[str, ...]]:
+    """What the open words of a fact's name may be, where the audit says so: features of what is stated of a table."""
+    _, _, rest = name.partition("explain.")
+    step = next((one for one in context.named if rest.startswith(f"{one.id}.")), None)
+    if step is None or step.declaration.gives != "global" or context.features is None or context.features.varies:
+        return {}
+    ground = context.grounds.get(step.id)
+    names = (ground.features if ground else context.features).names
+    # most write names of features as those of facts, the terms of a surrogate keep them as they are
+    return {"feature": tuple(dict.fromkeys([*measure_names("", names).values(), *(f"_{name}" for name in names)]))}
 
 
 def _names(context: Context) -> Iterator[str]:
@@ -129,10 +147,12 @@ def _of_tuning(context: Context) -> Iterator[str]:
     yield from (f"tuning.{which}.{metric}" for which in ("audited", "best") for metric in metrics)
 
 
-def _fact(name: str) -> FactName:
-    """A name whose words in braces are open."""
+def _fact(name: str, known: Mapping[str, tuple[str, ...]]) -> FactName:
+    """A name whose words in braces are open, or known to be one of some."""
     parts = re.split(r"\{(\w+)\}", name)
     if len(parts) == 1:
         return FactName(name)
     pattern = "".join(_OPEN if index % 2 else re.escape(part) for index, part in enumerate(parts))
-    return FactName("".join(p.upper() if i % 2 else p for i, p in enumerate(parts)), re.compile(pattern))
+    shown = "".join(p.upper() if i % 2 else p for i, p in enumerate(parts))
+    words = known.get(parts[1], ()) if len(parts) == 3 and not parts[2] else ()
+    return FactName(shown, re.compile(pattern), tuple(f"{parts[0].removesuffix('_')}{word}" for word in words))

@@ -14,6 +14,7 @@ from pgx_compiler.modalities.features import FeatureMap
 from pgx_compiler.spec.model import AuditSpec, RowSelection
 from pgx_compiler.spec.source import Document, Path_
 from runtimes.datasets import DatasetFacts
+from runtimes.powers import NO_POWERS, Powers
 from runtimes.target import ModelFacts, TensorFacts, framework_for
 from runtimes.texts.vocabulary import Vocabulary
 
@@ -31,6 +32,10 @@ class ModelFile:
     facts: ModelFacts
     beside: Mapping[str, tuple[Path, str]] = field(default_factory=dict)
     """Weights in files of their own: the location that the model says, to the file and its digest."""
+    powers: Powers = NO_POWERS
+    """What it does beyond the lists of what is allowed to all, because a person has trusted it to."""
+    trust: tuple[Mapping[str, str], ...] = ()
+    """What that rests on, a mapping for each power: file, digest, power, reason, who, until when."""
 
 
 @dataclass(frozen=True)
@@ -198,10 +203,10 @@ class Resolved:
         return all_targets(self.spec.explain.target, self.classes)
 
     def gives_every_target(self, step: ResolvedStep) -> bool:
-        """Whether a step explains all of several targets, not just the first; see `Declaration.gives_every_target`."""
+        """Whether a step explains all of several targets, not just the first; see `Declaration.times_for_targets`."""
         ground = self.ground(step)
         shape = Shape(ground.rows, len(ground.features), self.references, self.n_outputs)
-        return step.declaration.gives_every_target(step.params, shape)
+        return step.declaration.times_for_targets(step.params, shape, len(self.targets)) is not None
 
     @property
     def attributions(self) -> tuple[ResolvedStep, ...]:

@@ -17,6 +17,10 @@ SUFFIXES = (".npz",)
 LIMIT_BYTES = 4 * 2**30
 """Of all arrays together, as their headers declare it; a 2 MB archive can declare thousands of times its size."""
 
+_RATIO_LIMIT = 200
+_BOMB_BYTES = 64 * 2**20
+"""An array above this size that is packed more than so many times is no data: rows that differ do not pack like that."""
+
 _NOT_COLUMNS = ("feature_names", "row_ids")
 _KINDS = {"O": "Python objects", "V": "records", "c": "complex numbers", "M": "dates", "m": "durations"}
 _AGAIN = "save the file again with `numpy.savez`"
@@ -87,7 +91,7 @@ def _opened(path: Path) -> zipfile.ZipFile:
         raise DataFileError(f"`{path.name}` is empty (0 bytes)", _AGAIN)
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, OSError, ValueError) as error:
         raise DataFileError(f"`{path.name}` is truncated or not a NumPy archive", _AGAIN) from error
 
 
@@ -111,6 +115,12 @@ def _headers(path: Path, archive: zipfile.ZipFile) -> list[Header]:
                 f"`{path.name}` declares more than {LIMIT_BYTES:,} bytes, up to `{header.name}`",
                 "use a sample of the rows, or a smaller dtype",
             )
+        if entry.file_size > _BOMB_BYTES and entry.file_size > _RATIO_LIMIT * entry.compress_size:
+            packed = f"{entry.file_size:,} bytes packed into {entry.compress_size:,}"
+            raise DataFileError(
+                f"`{path.name}`: the array `{header.name}` is {packed}",
+                "if so many equal numbers are meant, save them unpacked with `numpy.savez`",
+            )
         headers.append(header)
     return headers
 
@@ -120,6 +130,7 @@ def _header(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Hea
     try:
         with archive.open(entry) as member:
             shape, dtype = _read_header(member)
+            begun = member.tell()
     except _DAMAGED as error:
         raise DataFileError(f"`{path.name}`: the array `{name}` is damaged: {error}", _AGAIN) from error
     if dtype.hasobject or dtype.kind in _KINDS:
@@ -129,6 +140,10 @@ def _header(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> Hea
         )
     if any(size < 0 for size in shape):
         raise DataFileError(f"`{path.name}`: the array `{name}` declares the shape {shape}", _AGAIN)
+    declared = prod(shape) * dtype.itemsize
+    if declared <= LIMIT_BYTES and begun + declared != entry.file_size:
+        reason = f"`{path.name}`: the array `{name}` declares {declared:,} bytes and holds {entry.file_size - begun:,}"
+        raise DataFileError(reason, _AGAIN)
     return Header(name, shape, dtype)
 
 

@@ -30,9 +30,10 @@ def external_files(path: Path, model: Any) -> dict[str, Path]:
             continue
         location = _entries(tensor).get("location", "")
         if location in found:
+            _require_length(path, location, _entries(tensor), found[location].stat().st_size)
             continue
         target = path.parent / location
-        if not location or os.path.isabs(location) or ".." in Path(location).parts:
+        if not location or "\0" in location or os.path.isabs(location) or ".." in Path(location).parts:
             raise ModelFileError(f"`{path.name}` reads external data outside its folder: `{location}`", _ADVICE)
         try:
             facts = target.lstat()
@@ -46,8 +47,27 @@ def external_files(path: Path, model: Any) -> dict[str, Path]:
             raise ModelFileError(
                 f"`{path.name}` reads external data through a link or special file: `{location}`", _ADVICE
             )
+        _require_length(path, location, _entries(tensor), facts.st_size)
         found[location] = target
     return found
+
+
+def _require_length(path: Path, location: str, said: Mapping[str, str], size: int) -> tuple[int, int]:
+    """Where the weights of a tensor begin in a file, and how many bytes they have.
+
+    Raises:
+        ModelFileError: they are not in it.
+    """
+    try:
+        start = int(said.get("offset") or 0)
+        length = int(said.get("length") or size - start)
+    except ValueError:
+        start = length = -1
+    if start < 0 or length < 0:
+        raise ModelFileError(f"`{path.name}`: no place in the external data `{location}` is said", "export it again")
+    if start + length > size:
+        raise ModelFileError(f"`{path.name}`: the external data `{location}` is truncated", "export it again")
+    return start, length
 
 
 def embed(path: Path, model: Any, files: Mapping[str, Path]) -> None:
@@ -69,8 +89,7 @@ def embed(path: Path, model: Any, files: Mapping[str, Path]) -> None:
         source = files.get(location)
         if source is None or not source.is_file():
             raise ModelFileError(f"`{path.name}` needs the external data `{location}`, which is missing", _ADVICE)
-        start = int(said.get("offset") or 0)
-        length = int(said.get("length") or source.stat().st_size - start)
+        start, length = _require_length(path, location, said, source.stat().st_size)
         with source.open("rb") as file:
             file.seek(start)
             content = file.read(length)

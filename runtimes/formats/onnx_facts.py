@@ -10,6 +10,7 @@ import numpy as np
 
 from runtimes.adaptation import ALL, OUTPUTS, Adaptation
 from runtimes.capabilities import View
+from runtimes.formats.onnx_classifiers import with_logits
 from runtimes.formats.onnx_differentiable import lacks_gradient
 from runtimes.formats.onnx_external import external_files
 from runtimes.formats.onnx_file import (
@@ -38,13 +39,14 @@ def facts_of(path: Path, view: View | None = None) -> ModelFacts:
     """Read a file's facts without running it, as it will answer under a view. Raises `ModelFileError`."""
     view = view or View("value")
     asked = view.adaptation
-    own = read_model(path, asked.beside)
+    own = read_model(path, asked.beside, view.powers)
     model = adapted_inputs(path, own, asked.inputs)
-    tail = tail_of(path, model, view.output)
+    seen = with_logits(model)
+    tail = tail_of(path, seen, view.output)
     inputs = inputs_of(path, model)
     outputs = tuple(tensor_facts(value) for value in model.graph.output)
     ensemble = ensemble_of(model, tail)
-    shapes = inferred_shapes(model)
+    shapes = inferred_shapes(seen)
     found = output_facts(model, tail, inputs, shapes, asked)
     if ensemble is not None and not asked.shapes_output:
         found = OutputFacts(ensemble.outputs)
@@ -56,7 +58,7 @@ def facts_of(path: Path, view: View | None = None) -> ModelFacts:
     )
     plain = None if asked.shapes_output else ensemble
     lacks = "trees have no slope" if ensemble is not None else lacks_gradient(model, tail.scores, inputs)
-    capabilities = _capabilities(plain, None if asked.shapes_output else read_linear(model, tail))
+    capabilities = _capabilities(plain, None if asked.shapes_output else read_linear(seen, tail))
     return ModelFacts(
         format="onnx",
         structure=_structure(model, ensemble),

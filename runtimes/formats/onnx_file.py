@@ -10,15 +10,13 @@ from typing import Any
 import numpy as np
 
 from runtimes.formats.onnx_external import embed, external_files
-from runtimes.formats.onnx_graphs import graphs_of
+from runtimes.formats.onnx_limits import refuse_crowded, refuse_foreign_operators, refuse_unholdable
 from runtimes.formats.signature import refuse_content, require_model_file
+from runtimes.powers import NO_POWERS, Powers
 from runtimes.target import ModelFileError, TensorFacts
 
 LIMIT_BYTES = 2**31 - 1
 """Protobuf's own limit for one message."""
-
-DOMAINS = frozenset({"", "ai.onnx", "ai.onnx.ml", "com.microsoft"})
-"""Operators of other domains are code that somebody else's library would have to bring."""
 
 DTYPES = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 8: "str", 9: "bool"}
 DTYPES |= {10: "float16", 11: "float64", 12: "uint32", 13: "uint64"}
@@ -27,13 +25,14 @@ FLOATS = frozenset({"float16", "float32", "float64"})
 _EXPECTED = "an ONNX model"
 
 
-def read_model(path: Path, beside: Mapping[str, Path] | None = None) -> Any:
+def read_model(path: Path, beside: Mapping[str, Path] | None = None, powers: Powers = NO_POWERS) -> Any:
     """Parse a model, and refuse what must not be opened.
 
     Args:
         path: the file.
         beside: where its external data is now, by the location that the file says: it is read into the model. Without
             it the data must stand below the model's folder, and stays there.
+        powers: what a person has trusted exactly this file to do.
 
     Returns:
         the ``onnx.ModelProto``.
@@ -48,31 +47,24 @@ def read_model(path: Path, beside: Mapping[str, Path] | None = None) -> Any:
     damaged: type[Exception] = importlib.import_module("google.protobuf.message").DecodeError
     model = onnx.ModelProto()
     try:
-        model.ParseFromString(path.read_bytes())
-    except damaged as error:
+        content = path.read_bytes()
+        refuse_crowded(path, content)
+        model.ParseFromString(content)
+        del content
+    except (damaged, ValueError) as error:
         raise ModelFileError(
             f"`{path.name}` is truncated or not {_EXPECTED}", "export or download the model again"
         ) from error
     if not model.HasField("graph") or not model.graph.output or not model.opset_import:
         raise ModelFileError(f"`{path.name}` holds no complete ONNX graph", "export or download the model again")
-    _refuse_foreign_operators(path, model)
+    refuse_foreign_operators(path, model, powers)
     if beside:
         embed(path, model, beside)
     else:
         external_files(path, model)
+    refuse_unholdable(path, model)
     _refuse_dangling(path, model)
     return model
-
-
-def _refuse_foreign_operators(path: Path, model: Any) -> None:
-    declared = {(function.domain, function.name) for function in model.functions}
-    for graph in graphs_of(model):
-        for node in graph.node:
-            if node.domain not in DOMAINS and (node.domain, node.op_type) not in declared:
-                raise ModelFileError(
-                    f"`{path.name}` uses the custom operator {node.domain}::{node.op_type}",
-                    "export the model with standard ONNX operators only",
-                )
 
 
 def _refuse_dangling(path: Path, model: Any) -> None:

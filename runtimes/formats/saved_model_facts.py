@@ -9,6 +9,7 @@ from runtimes.formats.keras_embedding import whole_numbers
 from runtimes.formats.keras_facts import Head, columns_of, scores_of
 from runtimes.formats.saved_model_file import GraphNode, SavedModelFile, read_saved_model
 from runtimes.formats.signature import refusing_disorder
+from runtimes.powers import NO_POWERS
 from runtimes.target import ModelFacts, ModelFileError
 
 _PASSES_ON = frozenset({"Identity", "IdentityN", "StopGradient", "EnsureShape", "PreventGradient"})
@@ -45,7 +46,7 @@ class End:
 @refusing_disorder("a SavedModel")
 def saved_model_facts(path: Path, view: View | None = None) -> ModelFacts:
     """Read a SavedModel's facts without TensorFlow, as it will answer under a view. Raises `ModelFileError`."""
-    file = read_saved_model(path)
+    file = read_saved_model(path, view.powers if view else NO_POWERS)
     _refuse_unholdable(file)
     inputs, outputs = file.signature.inputs, file.signature.outputs
     chosen = output_position(file, view.output if view else None)
@@ -71,8 +72,32 @@ def saved_model_facts(path: Path, view: View | None = None) -> ModelFacts:
         problem=problem,
         unsaid=unsaid,
         beside=file.beside,
-        lacks={} if floats else {"Differentiable": whole_numbers(inputs)},
+        lacks=_lacks(file, floats=floats),
     )
+
+
+_LOOKS_UP = frozenset({"Gather", "GatherV2", "ResourceGather"})
+_OF_LAYERS = ("LayerDifferentiable", "Rectified", "AttentionReadable", "RulePropagating")
+
+
+def _lacks(file: SavedModelFile, *, floats: bool) -> dict[str, str]:
+    """Why a SavedModel offers no gradient, or nothing that needs layers, and what does."""
+    no_layers = (
+        "a SavedModel holds operations, and no layers to go by; name the `.keras` file that it was exported from"
+    )
+    found = dict.fromkeys(_OF_LAYERS, no_layers)
+    if floats:
+        return found
+    inputs = file.signature.inputs
+    whole = next((one for one in inputs if not one.dtype.startswith("float")), None)
+    said = whole_numbers(inputs)
+    if whole is not None and any(node.op in _LOOKS_UP for node in file.reached()):
+        said = (
+            f"its input `{whole.name}` is {whole.dtype}, and the table that looks it up is inside the SavedModel's graph, where"
+            " no gradient by it can be asked for; name the `.keras` file that it was exported from, or export it with a float32"
+            " input of what is looked up"
+        )
+    return {**dict.fromkeys(("EmbeddingDifferentiable", *_OF_LAYERS), said), "Differentiable": said}
 
 
 def output_position(file: SavedModelFile, wanted: str | int | None) -> int:

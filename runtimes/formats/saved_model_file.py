@@ -14,6 +14,7 @@ from pathlib import Path
 from runtimes.formats.protobuf_wire import entries, number, numbers, part, parts, text, texts
 from runtimes.formats.saved_model_names import OF_SAVING, OPERATIONS
 from runtimes.formats.signature import require_model_file
+from runtimes.powers import NO_POWERS, Powers
 from runtimes.target import ModelFileError, TensorFacts
 
 NAME = "saved_model.pb"
@@ -88,7 +89,7 @@ class SavedModelFile:
         return [*start, *[node for name in reach(start, self.functions) for node in self.functions[name].nodes]]
 
 
-def read_saved_model(path: Path) -> SavedModelFile:
+def read_saved_model(path: Path, powers: Powers = NO_POWERS) -> SavedModelFile:
     """Read and judge a SavedModel's ``saved_model.pb``, and what stands beside it, without TensorFlow.
 
     Raises:
@@ -99,12 +100,12 @@ def read_saved_model(path: Path) -> SavedModelFile:
         graphs = list(parts(memoryview(path.read_bytes()), 2))
         if len(graphs) != 1:
             raise ModelFileError(f"`{path.name}` holds {len(graphs)} graphs, not one", _AGAIN)
-        return _read(path, graphs[0])
+        return _read(path, graphs[0], powers)
     except (ValueError, IndexError, OSError) as error:
         raise ModelFileError(f"`{path.name}` is no SavedModel, or damaged: {error}", _AGAIN) from error
 
 
-def _read(path: Path, graph: memoryview) -> SavedModelFile:
+def _read(path: Path, graph: memoryview, powers: Powers) -> SavedModelFile:
     objects = part(graph, 7)
     if not objects:
         raise ModelFileError(
@@ -115,7 +116,7 @@ def _read(path: Path, graph: memoryview) -> SavedModelFile:
     nodes = tuple(_node(raw) for raw in parts(definition, 1))
     concrete = [name for name, _ in entries(objects, 2)]
     saver = {_node_of(text(part(graph, 3), at)) for at in (1, 2, 3)}
-    _refuse_operations(path, nodes, functions, concrete, saver)
+    _refuse_operations(path, nodes, functions, concrete, saver, powers)
     signature = _signature(path, dict(entries(graph, 5)))
     return SavedModelFile(
         path,
@@ -169,6 +170,7 @@ def _refuse_operations(
     functions: Mapping[str, Function],
     concrete: Iterable[str],
     saver: set[str],
+    powers: Powers,
 ) -> None:
     """Refuse what is not on the list of allowed operations; reading and writing variables only where nobody calls it."""
     callable_ = set(reach([GraphNode("", "", (), tuple(concrete))], functions))
@@ -181,12 +183,13 @@ def _refuse_operations(
     places = [("the graph", node, True) for node in nodes]
     places += [(f"function `{one.name}`", node, one.name in saving) for one in functions.values() for node in one.nodes]
     for where, node, saves in places:
-        allowed = node.op in OPERATIONS or node.op in functions or (saves and node.op in OF_SAVING)
+        allowed = node.op in OPERATIONS | powers.operations or node.op in functions or (saves and node.op in OF_SAVING)
         if not allowed:
             raise ModelFileError(
                 f"`{path.name}`: the operation `{node.op}` (`{node.name[:80]}` in {where}) is refused: it is not on the list"
                 " of arithmetic that a model may use",
                 "export the model without it: whatever reads files, calls Python or talks to others belongs outside",
+                f"savedmodel-op:{node.op}",
             )
 
 

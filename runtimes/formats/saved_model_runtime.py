@@ -1,5 +1,6 @@
 """SavedModels opened by TensorFlow: the function of a signature, and the same function below its last activation."""
 
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -47,7 +48,7 @@ def load_signature(file: SavedModelFile, beside: Mapping[str, Path], without: En
             for place, source in {NAME: file.path, **beside}.items():
                 target = Path(folder) / place
                 target.parent.mkdir(exist_ok=True)
-                target.symlink_to(source.resolve())
+                _put(source, target)
             if without is not None:
                 content = _passing_over(file, without)
                 (Path(folder) / NAME).unlink()
@@ -58,6 +59,14 @@ def load_signature(file: SavedModelFile, beside: Mapping[str, Path], without: En
     except Exception as error:
         raise refused(file, error) from error
     return SignatureModel(call, [one.name for one in said.inputs], [one.name for one in said.outputs], loaded)
+
+
+def _put(source: Path, target: Path) -> None:
+    """A file at another place: as a link, or as a copy where links may not be made (a sandbox allows none)."""
+    try:
+        target.symlink_to(source.resolve())
+    except OSError:
+        shutil.copyfile(source, target)
 
 
 def _passing_over(file: SavedModelFile, end: End) -> bytes:

@@ -4,6 +4,7 @@ import hashlib
 import struct
 from pathlib import Path
 
+from pgx_compiler.analysis.checks.trusted import as_plain, check_trusted, inspect_trusted
 from pgx_compiler.analysis.context import Context
 from pgx_compiler.analysis.resolved import DataFile, Format, MaskFile, ModelFile, VocabularyFile
 from pgx_compiler.diagnostics.diagnostic import Code
@@ -56,6 +57,7 @@ _LARGEST_SIDE = 20_000
 def check_files(context: Context) -> None:
     """Find, digest and inspect the files of the model, the data and the masks."""
     _check_models(context)
+    check_trusted(context)
     _check_data(context)
     _check_vocabulary(context)
     for name, declared in context.spec.data.features.items():
@@ -77,12 +79,16 @@ def _check_models(context: Context) -> None:
         text = _inside(context, text) if format_ == "keras" else text
         path = _find(context, text, ("model", format_), framework.TARGET.suffixes)
         if path is not None:
+            sha256 = _sha256(path)
             try:
-                facts = framework.inspect(path)
+                found = inspect_trusted(context, framework, path, sha256)
             except ModelFileError as error:
                 context.error(UNUSABLE_MODEL, error.reason, ("model", format_), error.help)
             else:
-                context.models[format_] = ModelFile(path, _relative(text), _sha256(path), facts)
+                trust = tuple(as_plain(_relative(text), grant) for grant in found.grants)
+                context.models[format_] = ModelFile(
+                    path, _relative(text), sha256, found.facts, powers=found.powers, trust=trust
+                )
         context.models_known = context.models_known and format_ in context.models
 
 

@@ -73,7 +73,7 @@ def _say_unknown(context: Context, fact: str, at: Path_, made: list[FactName]) -
     if stage == "model" and _say_missing(context, fact, at):
         return
     beside = [one.shown for one in made if one.shown.rpartition(".")[0] == fact.rpartition(".")[0]]
-    near = _meant(fact, [one.shown for one in made if one.certain])
+    near = _meant(fact, [name for one in made for name in ((one.shown,) if one.certain else one.members)])
     label = f"did you mean `{near}`?" if near else ""
     listed = beside or [one.shown for one in made if one.shown.startswith(f"{stage}.")] or [one.shown for one in made]
     help_ = f"facts: {quoted(listed, 20)}" if listed else "add a step that makes it"

@@ -167,7 +167,7 @@ def _facts_again(context: Context, format_: Format, file: ModelFile, plain: Mapp
         return _facts_of_keras(context, file, plain.get("inputs", {}))
     if not plain and named is None:
         return file.facts
-    view = View("value", context.spec.model.task, named, Adaptation.of(plain))
+    view = View("value", context.spec.model.task, named, Adaptation.of(plain), file.powers)
     try:
         facts: ModelFacts = framework_for(format_).inspect(file.path, view)
     except ModelFileError as error:
@@ -182,7 +182,8 @@ def _facts_of_keras(context: Context, file: ModelFile, fixed: Mapping[str, Any])
     facts: ModelFacts = file.facts
     if named is not None:
         try:
-            facts = framework_for("keras").inspect(file.path, View("value", context.spec.model.task, named))
+            view = View("value", context.spec.model.task, named, powers=file.powers)
+            facts = framework_for("keras").inspect(file.path, view)
         except ModelFileError as error:
             context.error(UNFIT_OUTPUT, error.reason, output_path(context.spec.model.output), error.help)
             return None

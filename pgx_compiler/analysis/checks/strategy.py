@@ -9,12 +9,13 @@ from pgx_compiler.analysis.checks.names import AUTO_FORM, UNKNOWN_METHOD, WRONG_
 from pgx_compiler.analysis.context import Context, NamedStep, steps_of
 from pgx_compiler.analysis.strategy.choice import Choice, Choices, place_of, reasons
 from pgx_compiler.analysis.strategy.choose import choose, implied
-from pgx_compiler.analysis.strategy.price import Pricing, Step, rows_of
+from pgx_compiler.analysis.strategy.price import Pricing, algorithm_of_candidates, cost_of_trial, rows_of
 from pgx_compiler.analysis.strategy.rules import QUESTIONS, RULES
 from pgx_compiler.analysis.strategy.situation import Auto, Named, Situation
 from pgx_compiler.diagnostics.diagnostic import Code
 from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
 from pgx_compiler.documented import Documented
+from pgx_compiler.ir.trials import BASELINE
 from pgx_compiler.methods.catalogue import STAGES, catalogue, computing
 from pgx_compiler.methods.declaration import Declaration, Shape, Stage
 from pgx_compiler.spec.model import STEP_PATHS, ExplainStep
@@ -236,13 +237,19 @@ def _search(context: Context, train: int) -> int:
     tuning = context.spec.tuning
     if tuning is None:
         return 0
-    held_out = int(train * tuning.fit.validation)
-    rows = (train - held_out) * tuning.fit.epochs + held_out * tuning.fit.epochs
     assert context.features is not None
     shape = Shape(tuning.explain.rows, len(context.features), context.references)
-    steps = [Step(name, {}) for name in tuning.explain.methods if name in catalogue()]
-    rows += sum(rows_of(catalogue()[step.method], step.params, shape) for step in steps)
-    return rows * tuning.trials
+    explained = [name for name in tuning.explain.methods if name in catalogue()] if tuning.explain.require else []
+    facts = context.models["keras"].facts if "keras" in context.models else None
+    if facts is None or context.score is None:
+        return 0  # said elsewhere: there is nothing to search
+    by = [algorithm_of_candidates(name, facts, shape, context.score) for name in explained]
+    methods: list[tuple[str, dict[str, Any]]] = [(one.name, {}) for one in by]
+    said = tuning.model_dump(include={"fit", "space"})
+    first, other = (
+        cost_of_trial(n, train, said["fit"], said["space"], methods, shape) for n in (BASELINE, BASELINE + 1)
+    )
+    return first.forward + first.backward + (tuning.trials - 1) * (other.forward + other.backward)
 
 
 def _complain(context: Context, autos: dict[Stage, Auto]) -> None:

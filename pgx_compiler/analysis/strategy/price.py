@@ -4,14 +4,17 @@ The plan's own price is `pgx_compiler.passes.price`; a test holds the two equal.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import Any
 
 from pydantic import ValidationError
 
-from pgx_compiler.methods.catalogue import catalogue
-from pgx_compiler.methods.declaration import Declaration, Params, Shape
+from pgx_compiler.ir.trials import BASELINE
+from pgx_compiler.methods.catalogue import catalogue, computing
+from pgx_compiler.methods.declaration import Cost, Declaration, Params, Shape
+from runtimes.target import ModelFacts
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,68 @@ class Pricing:
             elif declaration.stage == "precaution":
                 rows += rows_of(declaration, step.params, self.checked)
         return rows
+
+
+def cost_of_trial(
+    number: int,
+    train: int,
+    fit: Mapping[str, Any],
+    space: Mapping[str, Mapping[str, Any]],
+    methods: Sequence[tuple[str, Mapping[str, Any]]],
+    shape: Shape,
+) -> Cost:
+    """Model rows of one trial of a search at most: trained, validated after each epoch and at the end, and explained.
+
+    A trial that turns out to repeat another costs nothing.
+
+    Args:
+        number: of the trial; with one method, the first explains the audited model as well.
+        train: rows of the training data, those held out included.
+        fit: ``epochs`` and ``validation`` of the spec.
+        space: of the spec; where it searches ``fit.epochs``, every trial but the first may take the most of them.
+        methods: by which candidates are explained, with their parameters; none where nothing is compared.
+        shape: what they are explained on.
+    """
+    epochs = fit["epochs"] if number == BASELINE else max(fit["epochs"], *_values(space.get("fit.epochs", {})))
+    held_out = int(train * fit["validation"])
+    forward, backward = held_out * (epochs + 1), (train - held_out) * epochs
+    for name, params in methods:
+        once = catalogue()[name].cost(params_of(catalogue()[name], params), shape)
+        times = 2 if number == BASELINE and len(methods) == 1 else 1
+        forward += times * (once.forward + shape.rows + shape.references)
+        backward += times * once.backward
+    return Cost(forward, backward)
+
+
+def algorithm_of_candidates(name: str, facts: ModelFacts, shape: Shape, score: str) -> Declaration:
+    """What explains the candidates of a search: the method asked for, or what computes a request on such a model best."""
+    declaration = catalogue()[name]
+    if not declaration.is_request:
+        return declaration
+    able = [
+        one
+        for one in computing(name)
+        if one.capability in facts.capabilities and (one.admits is None or one.admits(facts, shape, score) is None)
+    ]
+    return min(able, key=lambda one: _rank(one, shape))
+
+
+def _rank(declaration: Declaration, shape: Shape) -> tuple[bool, float, int, str]:
+    """As `pgx_compiler.passes.specialise` ranks them: exact ones by price, sampling ones by their error first."""
+    error = declaration.relative_error if declaration.relative_error is not None else inf
+    return (
+        not declaration.exact,
+        0.0 if declaration.exact else error,
+        rows_of(declaration, {}, shape),
+        declaration.name,
+    )
+
+
+def _values(dimension: Mapping[str, Any]) -> list[int]:
+    """The numbers that a dimension may take at most, rounded as training does."""
+    choice = dimension.get("choice") or []
+    bounds = [held[1] for kind, held in dimension.items() if kind != "choice" and held]
+    return [0, *(round(one) for one in (*choice, *bounds) if isinstance(one, int | float))]
 
 
 def rows_of(declaration: Declaration, params: Mapping[str, Any], shape: Shape) -> int:
