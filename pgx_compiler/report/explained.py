@@ -41,7 +41,7 @@ def _rows_of(run: Gathering, node: Node) -> int:
 def asked(run: Gathering, op: str) -> list[Node]:
     """Nodes of an operation that the author asked for, in the order of the spec."""
     position = {step.id: number for number, step in enumerate(run.plan.audit.steps)}
-    found = [node for node in run.plan.graph if node.op == op and node.step is not None]
+    found = [node for node in run.plan.folded if node.op == op and node.step is not None]
     return sorted(found, key=lambda node: position.get(node.step or "", 0))
 
 
@@ -215,7 +215,7 @@ def agreement(run: Gathering) -> list[AgreementEntry]:
     entries = []
     for node in asked(run, "compare"):
         declaration = catalogue()[node.method or ""]
-        first, second = (str(run.plan.graph[node.inputs[p]].step or "") for p in ("first", "second"))
+        first, second = (str(run.plan.folded[node.inputs[p]].step or "") for p in ("first", "second"))
         again = second == ""
         second = second or first
         artifact = run.artifacts.get(node.id)
@@ -257,7 +257,7 @@ def faithfulness(run: Gathering) -> list[FaithfulnessEntry]:
     entries = []
     for node in asked(run, "judge"):
         declaration = catalogue()[node.method or ""]
-        of = str(run.plan.graph[node.inputs["attribution"]].step)
+        of = str(run.plan.folded[node.inputs["attribution"]].step)
         artifact = run.artifacts.get(node.id)
         document = artifact.document if artifact else {"summary": {}}
         arrays = artifact.arrays if artifact else {}

@@ -45,11 +45,11 @@ def gather(plan: Plan, ended: Mapping[str, Ended], store: Store, occasion: Occas
     run = Gathering(plan, ended, store)
     asked = {step.id: number for number, step in enumerate(plan.audit.steps)}
     in_order = sorted(
-        (node for node in plan.graph if node.op == "check"), key=lambda node: asked.get(node.step or "", 0)
+        (node for node in plan.folded if node.op == "check"), key=lambda node: asked.get(node.step or "", 0)
     )
     checks = [_check(run, node.id) for node in in_order]
     for name in ("model.parity", "model.performance", "reliance", "tuning"):
-        if name in plan.graph:
+        if name in plan.folded:
             measures(run, name, name)
     explanations = explained.explanations(run)
     statements = stated.statements(run)
@@ -97,7 +97,7 @@ def _order_of_findings(finding: FindingEntry) -> tuple[int, int, str]:
 
 
 def _check(run: Gathering, node_id: str) -> CheckEntry:
-    node = run.plan.graph[node_id]
+    node = run.plan.folded[node_id]
     declaration = catalogue()[node.method or ""]
     facts, findings = measures(run, node_id, node_id)
     artifact = run.artifacts.get(node_id)
@@ -204,7 +204,7 @@ def _audit(run: Gathering, occasion: Occasion) -> AuditEntry:
 
 def _nodes(run: Gathering) -> list[NodeEntry]:
     entries = []
-    for node in run.plan.graph:
+    for node in run.plan.folded:
         if node.op in ("model", "data"):
             continue
         one = run.ended.get(node.id)
@@ -269,4 +269,5 @@ def _provenance(run: Gathering, nodes: list[NodeEntry], occasion: Occasion) -> P
         nodes=nodes,
         overrides=list(occasion.overrides),
         selection=occasion.selection,
+        trust=run.plan.trust,
     )

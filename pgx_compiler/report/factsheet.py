@@ -374,6 +374,8 @@ class Provenance(Part):
     overrides: list[str] = []
     selection: str = ""
     """The part of the audit that was run, as it was asked for: ``-s kernel_shap``; empty: all of it."""
+    trust: list[dict[str, str]] = []
+    """What a model file was trusted to do beyond what is allowed to all: file, digest, power, code, reason, who, until when."""
 
 
 class Factsheet(Part):

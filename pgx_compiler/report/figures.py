@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from markupsafe import Markup
 
@@ -59,6 +60,7 @@ _GLYPHS = {
 }
 
 
+@lru_cache(maxsize=256)
 def glyph(status: str, word: str) -> Markup:
     """The sign of a status; shape and word say it, the colour only repeats it."""
     kind = _GLYPHS.get(status, "info")

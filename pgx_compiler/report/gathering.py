@@ -1,11 +1,12 @@
 """All results of one run, loaded once, and how a step's measures become facts."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from pgx_compiler.evidence.store import Artifact, Record, Store
 from pgx_compiler.plan.plan import Plan
+from pgx_compiler.plan.shards import groups_of
 from pgx_compiler.report.factsheet import Fact, FindingEntry, Source
 
 
@@ -34,14 +35,44 @@ class NotSelected:
     reason: str = "not selected for this run"
 
 
+@dataclass(frozen=True)
+class _Joined:
+    """What became of a step that was cut into shards."""
+
+    status: str
+    record: Record | None
+    reason: str | None
+
+
+def whole_steps(plan: Plan, ended: Mapping[str, Ended]) -> dict[str, Ended]:
+    """What became of the steps, whatever they were cut into: rows and seconds of shards are those of their step."""
+    found = dict(ended)
+    for name, shards in groups_of(plan.graph).items():
+        parts = [found.pop(shard) for shard in shards if shard in found]
+        if name in found:
+            found[name] = _joined(found[name], parts)
+    return found
+
+
+def _joined(own: Ended, shards: Sequence[Ended]) -> Ended:
+    records = [one.record for one in (*shards, own) if one.record is not None]
+    if own.record is None:
+        # where a shard went wrong, its reason is the step's: that the joining had to wait for it says nothing to anybody
+        failed = next((one for one in (*shards, own) if one.status == "failed"), None)
+        return _Joined((failed or own).status, None, (failed or (shards or [own])[0]).reason or own.reason)
+    spent = {kind: sum(one.spent.get(kind, 0) for one in records) for one in records for kind in one.spent}
+    status = "cached" if all(one.status == "cached" for one in (*shards, own)) else "computed"
+    return _Joined(status, replace(own.record, spent=spent, seconds=sum(one.seconds for one in records)), own.reason)
+
+
 class Gathering:
     """All results of one run, loaded once, and what is derived from them."""
 
     def __init__(self, plan: Plan, ended: Mapping[str, Ended], store: Store) -> None:
         self.plan = plan
-        self.ended = ended
+        self.ended = whole_steps(plan, ended)
         self.artifacts: dict[str, Artifact] = {
-            name: store.load(one.record) for name, one in ended.items() if one.record is not None
+            name: store.load(one.record) for name, one in self.ended.items() if one.record is not None
         }
         self.facts: dict[str, Fact] = {}
         self.findings: list[FindingEntry] = []
@@ -55,7 +86,7 @@ class Gathering:
 
     def source(self, node_id: str) -> Source:
         """Where in the spec a node comes from."""
-        node = self.plan.graph[node_id]
+        node = self.plan.folded[node_id]
         audit = self.plan.audit
         span = next((step.span for step in audit.steps if step.id == node.step), None)
         if span is None and node.source:

@@ -243,6 +243,8 @@ KOREAN = {
     "began_ended": "시작 – 끝",
     "override": "덮어쓴 값",
     "selection": "일부만 실행",
+    "trusted": "규칙을 넘어 신뢰함: {file}에 {power} 허용 ({reason}; {by}, {expires}까지)",
+    "trust": "규칙을 넘어 신뢰함",
     "model_files": "모델 파일",
     "data_files": "데이터 파일",
     "nodes": "실행",

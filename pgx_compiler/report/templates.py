@@ -13,16 +13,13 @@ from markupsafe import Markup
 
 from pgx_compiler.report import charts, figures, graph_figure, heat_maps, numbers, search_figures, view
 from pgx_compiler.report.factsheet import Factsheet
+from pgx_compiler.report.presentable import presentable, visible
 from pgx_compiler.report.words import words
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 FOLDERS = (_PACKAGE / "templates" / "factsheet", _PACKAGE.parent / "templates" / "factsheet")
 """Where the templates lie: inside the package once installed, beside it in a checkout."""
 
-# Control characters are invalid in HTML; the others reorder or hide what a reader sees of a hostile name.
-_UNSHOWABLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
-)
 _HANGUL_PAIR = re.compile("(?<=[\uac00-\ud7a3])(?=[\uac00-\ud7a3])")
 
 
@@ -43,7 +40,7 @@ def _shown(value: Any) -> Any:
         return numbers.NOTHING
     if isinstance(value, Markup):
         return value
-    return _UNSHOWABLE.sub("\ufffd", str(value))
+    return visible(str(value))
 
 
 @cache
@@ -96,6 +93,7 @@ def _as_data(value: Any) -> Markup:
 
 def page(factsheet: Factsheet) -> str:
     """The self-contained HTML page."""
+    factsheet = presentable(factsheet)
     style, script = _asset("base.css") + heat_maps.shade_rules() + _asset("page.css"), _asset("page.js")
     told = words(factsheet.audit.language)
     policy = f"default-src 'none'; img-src data:; style-src {_source_hash(style)}; script-src {_source_hash(script)}; "
@@ -114,6 +112,7 @@ def page(factsheet: Factsheet) -> str:
 
 def document(factsheet: Factsheet) -> str:
     """The HTML that the PDF is laid out from; words of Hangul are kept whole by word joiners."""
+    factsheet = presentable(factsheet)
     style = _asset("base.css") + heat_maps.shade_rules() + _asset("document.css")
     told = words(factsheet.audit.language)
     template = _environment().get_template("document.html.j2")

@@ -11,6 +11,7 @@ from pgx_compiler.report.factsheet import (
     Fact,
     Factsheet,
     FaithfulnessEntry,
+    FindingEntry,
     TuningEntry,
 )
 from pgx_compiler.report.figures import Series
@@ -21,6 +22,8 @@ Medium = Literal["html", "pdf"]
 ROWS = {"html": 1000, "pdf": 200}
 """Longest table; the rest is in factsheet.json, and the page says so."""
 COLUMNS = {"html": 40, "pdf": 9}
+FINDINGS = {"html": 500, "pdf": 100}
+"""Findings that are told, the gravest first; the others are counted."""
 EXAMPLES = {"html": 24, "pdf": 8}
 MAPS_ACROSS = {"html": 8, "pdf": 5}
 """Heat maps beside each other in one table."""
@@ -72,14 +75,18 @@ class Grid:
     columns_left_out: int
 
 
-def anchors(facts: Sequence[Fact]) -> dict[str, str]:
-    """Fact id to its anchor in the page, unique and safe in an address."""
+def anchors(entries: Sequence[Fact | FindingEntry]) -> dict[str, str]:
+    """Id of a fact or finding to its anchor in the page, unique and safe in an address."""
     made: dict[str, str] = {}
-    for fact in facts:
-        slug = "fact-" + re.sub(r"[^A-Za-z0-9._-]+", "-", fact.id)
-        while slug in made.values():
-            slug += "-"
-        made.setdefault(fact.id, slug)
+    taken: set[str] = set()
+    for one in entries:
+        kind = "fact-" if isinstance(one, Fact) else "finding-"
+        slug = kind + re.sub(r"[^A-Za-z0-9._-]+", "-", one.id)[:200]
+        while slug in taken:
+            slug += f"-{len(made)}"
+        if one.id not in made:
+            made[one.id] = slug
+            taken.add(slug)
     return made
 
 
@@ -173,6 +180,11 @@ def batches(items: Sequence[Any], size: int) -> list[list[Any]]:
     return [list(items[at : at + each]) for at in range(0, len(items), each)]
 
 
+def left_out(named: Sequence[str], shown: Mapping[str, Any]) -> int:
+    """How many of what is named is not shown."""
+    return sum(name not in shown for name in named)
+
+
 @dataclass(frozen=True)
 class Matrix:
     """One agreement method over all pairs of steps."""
@@ -246,6 +258,7 @@ def context(factsheet: Factsheet, told: Mapping[str, str], medium: Medium) -> di
     """All names that the templates use."""
     anchor = anchors(factsheet.facts)
     marked = marks(factsheet.explanations)
+    told_first = sorted(factsheet.findings, key=lambda one: _SEVERITIES.index(one.severity))[: FINDINGS[medium]]
     kind = factsheet.audit.layout.get("kind")
     ran = [one for one in ordered(factsheet.explanations) if one.status == "done" and one.rows]
     return {
@@ -255,9 +268,12 @@ def context(factsheet: Factsheet, told: Mapping[str, str], medium: Medium) -> di
         "sections": [name for name in SECTIONS if name != "statements" or factsheet.statements],
         "anchors": anchor,
         "facts": {fact.id: fact for fact in factsheet.facts},
-        "by_severity": sorted(factsheet.findings, key=lambda one: _SEVERITIES.index(one.severity)),
+        "findings_shown": told_first,
+        "told_elsewhere": {id for check in factsheet.precaution for id in check.findings}
+        | {id for stated in factsheet.statements for id in stated.findings},
         "drawn_at_random": {one.step for one in factsheet.explanations if one.mean_standard_error is not None},
-        "findings": {finding.id: finding for finding in factsheet.findings},
+        "findings": {finding.id: finding for finding in told_first},
+        "finding_anchors": anchors(told_first),
         "tiles": [tile(factsheet, named, anchor) for named in factsheet.verdict.headline[:5]],
         "marks": marked,
         "cards": ordered(factsheet.explanations),

@@ -266,6 +266,8 @@ ENGLISH = {
     "began_ended": "Began – ended",
     "override": "Overridden",
     "selection": "Run in part",
+    "trusted": "Trusted beyond the rules: {file} may use {power} ({reason}; {by}, until {expires})",
+    "trust": "Trusted beyond the rules",
     "model_files": "Model files",
     "data_files": "Data files",
     "nodes": "Execution",

@@ -9,7 +9,7 @@ from tests.report.sample import FORM, factsheet
 
 def test_anchors_are_unique_and_safe_in_an_address() -> None:
     facts = [factsheet(rows=0).facts[0].model_copy(update={"id": named}) for named in ("a b", "a~b", "a.b")]
-    assert view.anchors(facts) == {"a b": "fact-a-b", "a~b": "fact-a-b-", "a.b": "fact-a.b"}
+    assert view.anchors(facts) == {"a b": "fact-a-b", "a~b": "fact-a-b-1", "a.b": "fact-a.b"}
 
 
 def test_a_tile_joins_a_fact_with_the_gate_on_it() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,18 @@ def text(factsheet: Factsheet) -> str:
     """
     data = factsheet.model_dump(mode="json", by_alias=True)
     _refuse_infinite(data, "")
-    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    made = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # the same values, as escapes: they stand inside strings, and whoever prints the file must not be turned or commanded
+    return _MOVING.sub(_escape, _HALVES.sub("\ufffd", made))
+
+
+_MOVING = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_HALVES = re.compile("[\ud800-\udfff]")
+"""Halves of characters, which names of files in no encoding leave in messages: no JSON reader takes them."""
+
+
+def _escape(found: re.Match[str]) -> str:
+    return f"\\u{ord(found[0]):04x}"
 
 
 def again(factsheet: Factsheet) -> Factsheet:

@@ -11,6 +11,8 @@ from pgx_compiler.report.formats.json_file import again, text
 from pgx_compiler.report.templates import document
 
 SUFFIX = ".pdf"
+APART = True
+"""It is drawn in a process of its own (`report.apart`): what sets its pages may hang, and takes memory."""
 
 
 def closed_fetcher() -> Any:
