@@ -6,11 +6,15 @@ from typing import Any
 
 from pgx_compiler.analysis.checks.signature import output_name
 from pgx_compiler.analysis.resolved import Ground, Resolved, ResolvedStep
+from pgx_compiler.analysis.strategy.price import algorithm_of_candidates
+from pgx_compiler.ir import trials
 from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
 from pgx_compiler.methods.catalogue import catalogue
+from pgx_compiler.methods.declaration import Shape
 from pgx_compiler.modalities import modalities
 from pgx_compiler.spec.model import RowSelection
+from runtimes.powers import NO_POWERS
 
 
 def lower(audit: Resolved) -> Graph:
@@ -84,6 +88,9 @@ def _sources(audit: Resolved) -> Iterator[Node]:
         }
         if format in audit.adaptations:
             file_params["adaptation"] = dict(audit.adaptations[format])
+        if file.powers != NO_POWERS:
+            code = [one["code"] for one in file.trust if "code" in one]
+            file_params["powers"] = {**file.powers.plain, **({"code": code} if code else {})}
         if file.beside:
             file_params["beside"] = {location: digest for location, (_, digest) in file.beside.items()}
         yield Node(f"model.{format}", "model", {}, file_params, source=f"model.{format}")
@@ -263,7 +270,7 @@ def _explanations(audit: Resolved) -> Iterator[Node]:
         yield Node(f"explain.{step.id}", "attribute", _ground(audit, step), params, **asked)
 
 
-OF_THE_FIRST = "of several targets the first alone: each further one would cost as many gradients again"
+OF_THE_FIRST = "of so many targets the first alone: each further one would cost as many gradients again"
 
 
 def _statements(audit: Resolved) -> Iterator[Node]:
@@ -360,25 +367,39 @@ def _tuning(audit: Resolved) -> Iterator[Node]:
     if tuning is None:
         return
     dumped: dict[str, Any] = tuning.model_dump(mode="json")
-    dumped["explain"]["methods"] = [_method(name) for name in tuning.explain.methods]
-    dumped["agreement"] = [
+    keras = audit.models["keras"].facts
+    asked = {name: dumped[name] for name in ("search", "space", "narrow", "fit")}
+    asked["declared"] = dict(sorted(keras.tunables.items()))
+    asked["task"] = audit.spec.model.task
+    asked["agreement"] = [
         _method(metric.removeprefix("agreement."), _params_of(audit, metric))
         for metric in sorted(tuning.explain.require)
     ]
-    keras = audit.models["keras"].facts
-    params = {
-        **dumped,
-        "declared": dict(sorted(keras.tunables.items())),
+    judged = {"objective": dumped["objective"], "require": dumped["explain"]["require"]}
+    shape = Shape(tuning.explain.rows, len(audit.features), audit.references)
+    methods = [algorithm_of_candidates(name, keras, shape, audit.score) for name in tuning.explain.methods]
+    trained = {
+        "explain": {"rows": tuning.explain.rows, "methods": [_method(one.name) for one in methods]},
         "gives_probabilities": "probability" in keras.scores,
         "score": audit.score,
         "features": feature_description(audit),
-        "task": audit.spec.model.task,
-        "classes": list(audit.classes),
     }
-    inputs = {"model": "model.keras", "train": "data.train", "data": _explained_split(audit)}
+    checks = {f"check.{step.id}": f"precaution.{step.id}" for step in _steps(audit, "precaution")}
+    inputs = {"model": "model.keras", "train": "data.train", "data": _explained_split(audit), **checks}
     inputs |= {"rows": "rows", "references": "references", **_own_features(feature_description(audit), "")}
-    inputs |= {f"check.{step.id}": f"precaution.{step.id}" for step in _steps(audit, "precaution")}
-    yield Node("tuning", "tune", inputs, params, step="tuning", source="tuning")
+    for number in range(tuning.trials):
+        params: dict[str, Any] = {"number": number, **asked, **trained}
+        if len(trials.seen(number, tuning.search, tuning.parallel)) > 1:
+            # what is made of results changes only the trials that see any: the others are kept when it changes
+            params |= {**judged, "parallel": tuning.parallel}
+        earlier = {f"trial.{n}": _trial(n) for n in trials.reads(number, tuning.search, tuning.parallel)}
+        yield Node(_trial(number), "trial", {**inputs, **earlier}, params, source="tuning")
+    ports = {f"trial.{number}": _trial(number) for number in range(tuning.trials)} | checks
+    yield Node("tuning", "tune", ports, {**asked, **judged}, step="tuning", source="tuning")
+
+
+def _trial(number: int) -> str:
+    return f"tuning.trial.{number}"
 
 
 def _method(name: str, params: Mapping[str, Any] | None = None) -> dict[str, Any]:

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from pgx_compiler.evidence.canonical import archive, canonical_json, plain
-from pgx_compiler.evidence.results import Report
+from pgx_compiler.evidence.results import Report, RowReport
 from pgx_compiler.evidence.store import ARRAYS, DOCUMENT, Artifact, Store
 from pgx_compiler.evidence.summary import summarise
-from pgx_compiler.execute import reliance, rows_chosen, texts, trials
+from pgx_compiler.execute import parts, reliance, rows_chosen, texts, trials
 from pgx_compiler.execute.bench import (
     Bench,
     UnfitInput,
@@ -24,10 +24,13 @@ from pgx_compiler.execute.bench import (
 from pgx_compiler.execute.model_checks import parity, performance
 from pgx_compiler.execute.self_checks import explanation_report
 from pgx_compiler.execute.statements import statements_report
-from pgx_compiler.methods.apply import Several, across_rows, attribute, compare, judge, make_global, state
+from pgx_compiler.methods.apply import across_rows, attribute, compare, judge_rows, make_global, scores_of, state
+from pgx_compiler.methods.attributing import Attributed, Several
 from pgx_compiler.methods.catalogue import catalogue
+from pgx_compiler.methods.declaration import Declaration, RowScore
 from pgx_compiler.modalities import modalities
 from pgx_compiler.modalities.data import Split
+from pgx_compiler.modalities.features import Rows
 from runtimes.capabilities import Spent
 from runtimes.engines.contract import Place
 from runtimes.target import ModelFileError
@@ -199,11 +202,20 @@ def _attribute(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> 
     declaration = catalogue()[node["method"]]
     model = bench.model(inputs["model"]["params"], node["params"]["score"], node["runtime"])
     rows, ids = explained_rows(bench, node, inputs)
+    part = parts.part_of(node, len(ids))
+    if part and part.start == part.stop:
+        return parts.nothing()
     params = declaration.params.model_validate(node["params"]["with"])
-    found = attribute(declaration, model, rows, params, node["seed"] or 0, ids, progress)
+    found = attribute(declaration, model, rows, params, node["seed"] or 0, ids, progress, part)
     every = found.values if found.several is None else found.several.values
     if not np.isfinite(every).all():
         raise UnfitInput(f"{declaration.name} gives values that are not finite")
+    return parts.of_attributed(found) if part else _attribution(node, rows, ids, found)
+
+
+def _attribution(node: Node, rows: Rows, ids: list[str], found: Attributed) -> Artifact:
+    """What an attribution step leaves of all its rows."""
+    declaration = catalogue()[node["method"]]
     arrays = {
         "values": found.values,
         "feature_names": np.array(rows.features.names),
@@ -255,13 +267,24 @@ def _state(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Arti
     data = audit_data(bench, node["params"]["about"], inputs)
     table = bound_table(bench, node, inputs, data, rows, ids) if "table" in node["params"] else None
     if declaration.gives == "local":
-        said = state(declaration, model, rows, table, params, node["seed"] or 0, ids, progress)
-        report, rest = statements_report(declaration, said, ids)
-    else:
-        report, rest = make_global(declaration, model, rows, data, table, params, node["seed"] or 0), {}
-        progress(len(rows), len(rows))
+        part = parts.part_of(node, len(ids))
+        if part and part.start == part.stop:
+            return parts.nothing()
+        said = state(declaration, model, rows, table, params, node["seed"] or 0, ids, progress, part)
+        return parts.of_statements(declaration, said) if part else _stated(node, ids, said)
+    report = make_global(declaration, model, rows, data, table, params, node["seed"] or 0)
+    progress(len(rows), len(rows))
+    return _statement(node, report, {})
+
+
+def _stated(node: Node, ids: list[str], said: list[RowReport]) -> Artifact:
+    """What a step leaves that states something of each of its rows."""
+    return _statement(node, *statements_report(catalogue()[node["method"]], said, ids))
+
+
+def _statement(node: Node, report: Report, rest: Mapping[str, Any]) -> Artifact:
     artifact = _report(report)
-    document = {**artifact.document, **rest, "method": declaration.name, "direction": node["params"]["direction"]}
+    document = {**artifact.document, **rest, "method": node["method"], "direction": node["params"]["direction"]}
     return Artifact({**document, "score": node["params"]["score"]}, artifact.arrays)
 
 
@@ -293,7 +316,16 @@ def _judge(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Arti
     attribution = bench.artifact(inputs["attribution"]["record"])
     params = declaration.params.model_validate(node["params"]["with"])
     values = attribution.arrays["values"]
-    scores = judge(declaration, model, rows, values, params, node["seed"] or 0, ids, progress)
+    part = parts.part_of(node, len(ids))
+    if part and part.start == part.stop:
+        return parts.nothing()
+    found = judge_rows(declaration, model, rows, values, params, node["seed"] or 0, ids, progress, part)
+    return parts.of_judged(found) if part else _judged(node, declaration, found)
+
+
+def _judged(node: Node, declaration: Declaration, found: list[RowScore]) -> Artifact:
+    """What a faithfulness check leaves of all its rows."""
+    scores = scores_of(declaration, found)
     document = {
         "summary": summarise(scores.values),
         "better": scores.better,
@@ -301,6 +333,19 @@ def _judge(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Arti
         "unit": node["params"]["score"],
     }
     return Artifact(document, {"values": scores.values, **scores.extra})
+
+
+def _gather(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:
+    """Join the shards of a step: what it would have left with its rows in one piece."""
+    of, declaration = node["params"]["of"], catalogue()[node["method"]]
+    rows, ids = explained_rows(bench, node, inputs)
+    held = parts.shards(bench, inputs, len(ids))
+    progress(len(ids), len(ids))
+    if of == "attribute":
+        return _attribution(node, rows, ids, parts.attributed(held))
+    if of == "state":
+        return _stated(node, ids, parts.statements(declaration, held))
+    return _judged(node, declaration, parts.judged(held))
 
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -315,6 +360,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "state": _state,
     "compare": _compare,
     "judge": _judge,
+    "gather": _gather,
     "rely": reliance.rely,
+    "trial": trials.trial,
     "tune": trials.tune,
 }

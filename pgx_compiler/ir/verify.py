@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pgx_compiler.ir.graph import Graph
+from pgx_compiler.ir.node import Node
 
 
 @dataclass(frozen=True)
@@ -11,7 +12,7 @@ class Operation:
     """What an operation needs and makes."""
 
     makes: str
-    """Kind of its result."""
+    """Kind of its result; empty for gathering, which makes what the operation makes whose shards it joins."""
     ports: Mapping[str, str]
     """Port to the kind it takes; ``port?`` may be absent; ``port*`` stands for ``port.NAME`` any number of times."""
     asks_model: bool = False
@@ -20,6 +21,9 @@ class Operation:
     version: int = 1
     """Raised when its numbers change: part of every key."""
 
+
+SHARD = "shard"
+"""Kind of what a node makes that works on a part of the rows: only gathering reads it."""
 
 OPERATIONS: Mapping[str, Operation] = {
     "model": Operation("model", {}),
@@ -67,12 +71,26 @@ OPERATIONS: Mapping[str, Operation] = {
         asks_model=True,
         runs_method=True,
     ),
+    "gather": Operation(
+        "",
+        {
+            "shard*": SHARD,
+            "data": "data",
+            "rows": "rows",
+            "references": "references",
+            "features?": "features",
+            "train?": "data",
+            "test?": "data",
+            "attribution?": "attribution",
+        },
+        runs_method=True,
+    ),
     "rely": Operation(
         "report",
         {"attribution*": "attribution", "check*": "report", "data": "data", "rows": "rows", "parity?": "report"},
     ),
-    "tune": Operation(
-        "trials",
+    "trial": Operation(
+        "trial",
         {
             "model": "model",
             "train": "data",
@@ -81,14 +99,23 @@ OPERATIONS: Mapping[str, Operation] = {
             "references": "references",
             "features?": "features",
             "check*": "report",
+            "trial*": "trial",
         },
         asks_model=True,
     ),
+    "tune": Operation("report", {"trial*": "trial", "check*": "report"}, version=2),
 }
 
 
 class IllegalGraph(Exception):  # noqa: N818
     """Our own mistake: a graph that no pass may hand on. Names the node and the rule."""
+
+
+def kind_of(node: Node) -> str:
+    """The kind of a node's result."""
+    if node.op == "gather":
+        return OPERATIONS[node.params["of"]].makes
+    return SHARD if "part" in node.params else OPERATIONS[node.op].makes
 
 
 def verify(graph: Graph) -> None:
@@ -109,6 +136,8 @@ def verify(graph: Graph) -> None:
             kind = families.get(family) if member else single.get(port)
             if kind is None:
                 raise IllegalGraph(f"{node.id}: `{node.op}` has no port `{port}`")
-            made = OPERATIONS[graph[needed].op].makes
+            made = kind_of(graph[needed])
             if made != kind:
                 raise IllegalGraph(f"{node.id}: port `{port}` takes {kind}, but `{needed}` makes {made}")
+            if kind == SHARD and (graph[needed].op, graph[needed].method) != (node.params["of"], node.method):
+                raise IllegalGraph(f"{node.id}: gathers `{node.params['of']}`, but `{needed}` does other work")

@@ -44,7 +44,7 @@ def fingerprint(graph: Graph, context: Context) -> Graph:
             names = frameworks()[node.runtime].TARGET.distributions if node.runtime else ()
             ingredients["computed_by"] = {
                 name: context.versions[name]
-                for name in sorted({*names, *_HOST, *(("hyperopt",) if node.op == "tune" else ())})
+                for name in sorted({*names, *_HOST, *(("hyperopt",) if node.op == "trial" else ())})
                 if name in context.versions
             }
         done[node.id] = node.but(key=digest(ingredients), ingredients=ingredients)
@@ -64,8 +64,12 @@ def source_digest(op: str, method: str | None, runtime: str | None) -> str:
     calling = ("apply", "attributing", "declaration", "embedding")
     files |= {package / "methods" / f"{name}.py" for name in calling}
     files |= {*(Path(runtimes.__file__).parent / "datasets").glob("*.py")}
-    if op == "tune":
-        files |= {*(package / "tuning").glob("*.py"), *(package / "methods").rglob("*.py")}
+    if op in ("trial", "tune"):
+        files |= {
+            *(package / "tuning").glob("*.py"),
+            package / "ir" / "trials.py",
+            *(package / "methods").rglob("*.py"),
+        }
     if method is not None:
         file = source_of(catalogue()[method])
         files |= {file, *file.parent.glob("_*.py"), *file.parent.parent.glob("_*.py")}

@@ -29,7 +29,7 @@ def ensures(node: Node, context: Context) -> str | None:
 
 def needed_capability(node: Node) -> str:
     """The least that a node needs of its model, or of the runtime that it is held against."""
-    if node.op == "tune":
+    if node.op == "trial":
         return "Trainable"
     if node.op == "predict":
         return str(node.params.get("offers", "Predictor"))

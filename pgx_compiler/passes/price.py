@@ -1,5 +1,6 @@
 """Price every node in model rows, forward and backward, and in bytes."""
 
+from pgx_compiler.analysis.strategy.price import cost_of_trial
 from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
 from pgx_compiler.ir.verify import OPERATIONS
@@ -11,7 +12,7 @@ from pgx_compiler.passes.context import Context
 
 def price(graph: Graph, context: Context) -> Graph:
     """Write each node's cost; a node that asks no model costs no rows."""
-    return graph.map(lambda node: node.but(cost=_plain(cost_of(node, graph, context))))
+    return graph.map(lambda node: node.but(cost=plainly(cost_of(node, graph, context))))
 
 
 def ensures(node: Node, context: Context) -> str | None:  # noqa: ARG001
@@ -20,17 +21,18 @@ def ensures(node: Node, context: Context) -> str | None:  # noqa: ARG001
     return "asks a model at no cost" if OPERATIONS[node.op].asks_model and rows < 1 else None
 
 
-def cost_of(node: Node, graph: Graph, context: Context) -> Cost:
-    """What one node will ask of its model."""
+def cost_of(node: Node, graph: Graph, context: Context, rows_of_it: int | None = None) -> Cost:
+    """What one node will ask of its model; of a step over rows, what so many of its rows will."""
     if node.op == "predict":
         split = graph[node.inputs["data"]].params["split"]
         return Cost(forward=2 * context.data_rows[split])
-    if node.op == "tune":
-        return _tuning_cost(node, context)
+    if node.op == "trial":
+        return _trial_cost(node, context)
     if node.method is None:
         return Cost()
     declaration = catalogue()[node.method]
     rows, features = context.ground(graph[node.inputs["first"]] if node.op == "compare" else node)
+    rows = rows if rows_of_it is None else rows_of_it
     if node.op == "check":
         rows = context.data_rows.get("test", context.data_rows["train"])
     shape = Shape(
@@ -40,6 +42,7 @@ def cost_of(node: Node, graph: Graph, context: Context) -> Cost:
         max((facts.n_outputs for facts in context.models.values()), default=1),
         context.data_rows["train"] + context.data_rows.get("test", 0),
         context.data_rows.get("test", 0),
+        _channels(node, context),
     )
     params = declaration.params.model_validate(node.params["with"])
     cost = declaration.cost(params, shape)
@@ -47,9 +50,20 @@ def cost_of(node: Node, graph: Graph, context: Context) -> Cost:
         # every explained row is scored once more, and the references once, for base values and completeness; where each
         # row has features of its own, some of its elements may be fixed, so that each has a base value of its own, as it
         # has where it is filled from itself or from its neighbours
+        targets = graph[node.inputs["rows"]].params.get("targets", ())
+        times = (declaration.times_for_targets(params, shape, len(targets)) or 1) if targets else 1
+        cost = Cost(times * cost.forward, times * cost.backward, cost.bytes)
         bases = rows if "features" in node.inputs or _has_own_references(graph[node.inputs["references"]]) else 1
         return Cost(cost.forward + rows + bases * context.references, cost.backward, cost.bytes)
     return cost
+
+
+def _channels(node: Node, context: Context) -> int | None:
+    """Of what the layer gives that a node's parameters name, where the model file says it."""
+    facts = context.models.get(node.inputs.get("model", "").removeprefix("model."))
+    name = node.params["with"].get("layer")
+    shapes = [layer.shape for layer in facts.layers if layer.name == name] if facts and name else []
+    return shapes[0][-1] if shapes and shapes[0] else None
 
 
 def _has_own_references(references: Node) -> bool:
@@ -61,18 +75,15 @@ def _has_own_references(references: Node) -> bool:
     return kind in getattr(modalities().get(modality), "OWN_FILLS", ())
 
 
-def _tuning_cost(node: Node, context: Context) -> Cost:
+def _trial_cost(node: Node, context: Context) -> Cost:
     params = node.params
-    held_out = int(context.data_rows["train"] * params["fit"]["validation"])
-    learned = (context.data_rows["train"] - held_out) * params["fit"]["epochs"]
-    forward, backward = held_out * params["fit"]["epochs"], learned
+    methods = (
+        [(method["name"], method["with"]) for method in params["explain"]["methods"]] if params["agreement"] else []
+    )
     shape = Shape(params["explain"]["rows"], context.features, context.references)
-    for method in params["explain"]["methods"]:
-        declaration = catalogue()[method["name"]]
-        cost = declaration.cost(declaration.params.model_validate(method["with"]), shape)
-        forward, backward = forward + cost.forward, backward + cost.backward
-    return Cost(forward * params["trials"], backward * params["trials"])
+    return cost_of_trial(params["number"], context.data_rows["train"], params["fit"], params["space"], methods, shape)
 
 
-def _plain(cost: Cost) -> dict[str, int]:
+def plainly(cost: Cost) -> dict[str, int]:
+    """A cost as a node holds it."""
     return {"forward": int(cost.forward), "backward": int(cost.backward), "bytes": int(cost.bytes)}

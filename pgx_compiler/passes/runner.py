@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
 from pgx_compiler.ir.verify import verify
-from pgx_compiler.passes import fingerprint, place, price, repeat_stochastic, seed, share_work, specialise
+from pgx_compiler.passes import fingerprint, place, price, repeat_stochastic, seed, shard, share_work, specialise
 from pgx_compiler.passes.context import Context
 
 Promise = Callable[[Node, Context], str | None]
@@ -48,6 +48,13 @@ PIPELINE: tuple[Pass, ...] = (
     # Equal nodes become one before they are priced, so that nothing is paid for twice.
     Pass(share_work.share_work, requires=(place.ensures, seed.ensures), holds=share_work.holds),
     Pass(price.price, price.ensures, requires=(specialise.ensures,)),
+    # Long nodes are cut once it is known that they are long, and under their own seeds: a shard draws as its parent would.
+    Pass(
+        shard.shard,
+        shard.ensures,
+        requires=(specialise.ensures, place.ensures, seed.ensures, price.ensures),
+        holds=shard.holds,
+    ),
     # Keys last: they cover everything that changes the answer.
     Pass(fingerprint.fingerprint, fingerprint.ensures, requires=(specialise.ensures, place.ensures, seed.ensures)),
 )

@@ -7,7 +7,7 @@ from pgx_compiler.ir.node import Node
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.passes.context import Context
 
-_DRAWING_OPERATIONS = frozenset({"rows", "references", "tune", "rely"})
+_DRAWING_OPERATIONS = frozenset({"rows", "references", "trial", "tune", "rely"})
 """Operations that draw at random by themselves."""
 
 
@@ -25,10 +25,16 @@ def ensures(node: Node, context: Context) -> str | None:  # noqa: ARG001
 
 def draws(node: Node) -> bool:
     """True where a node needs a generator."""
+    if node.op == "gather":  # its shards have drawn
+        return False
     return node.op in _DRAWING_OPERATIONS or bool(node.method and catalogue()[node.method].stochastic)
 
 
 def derive(audit_seed: int, node: Node) -> int:
-    """63 bits from the audit's seed, the node's operation, method, id and salt."""
-    identity = "\0".join((str(audit_seed), node.op, node.method or "", node.id, str(node.salt)))
+    """63 bits from the audit's seed, the node's operation, method, id and salt.
+
+    The trials of a search have the search's own: the same rows are held out for all, and all are trained alike.
+    """
+    operation, name = ("tune", node.id.partition(".")[0]) if node.op == "trial" else (node.op, node.id)
+    identity = "\0".join((str(audit_seed), operation, node.method or "", name, str(node.salt)))
     return int.from_bytes(hashlib.sha256(identity.encode()).digest()[:8], "big") >> 1

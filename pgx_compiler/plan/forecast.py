@@ -16,6 +16,7 @@ from pgx_compiler.evidence.store import Record
 from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
 from pgx_compiler.plan.plan import Plan, distinct
+from pgx_compiler.plan.shards import groups_of
 from pgx_compiler.plan.states import SOURCES, History, State, work_of
 
 SECONDS_EXCEEDED = Code(
@@ -81,7 +82,40 @@ def forecast(graph: Graph, history: History) -> Forecast:
         if known is not None:
             seconds[node.id] = known
     left = tuple(node.id for node in distinct(graph) if states.get(node.id, "hit") != "hit")
-    return Forecast(states, seconds, left)
+    return _folded(graph, Forecast(states, seconds, left))
+
+
+def _folded(graph: Graph, found: Forecast) -> Forecast:
+    """The same of the steps in one piece: what is known of their shards is theirs."""
+    states, seconds, left = dict(found.states), dict(found.seconds), dict.fromkeys(found.left)
+    for name, shards in groups_of(graph).items():
+        own = [name, *shards]
+        of_own = [states.pop(one) for one in own]
+        changed = [state for state in of_own if state != "hit"]
+        known = {one: seconds.pop(one) for one in own if one in seconds}
+        # joining takes next to no time: that nothing like it has been measured yet leaves no gap
+        if changed and all(one in known or one not in left for one in shards):
+            seconds[name] = sum(value for one, value in known.items() if found.states[one] != "hit")
+        elif not changed:
+            seconds[name] = sum(known.values())
+        states[name] = "hit" if not changed else "run" if "run" in changed else "run?"
+        if any(one in left for one in own):
+            left[name] = None
+        for one in shards:
+            left.pop(one, None)
+    order = [node.id for node in graph]
+    return Forecast(
+        {name: states[name] for name in order if name in states},
+        seconds,
+        tuple(name for name in order if name in left),
+    )
+
+
+def expected(graph: Graph, history: History) -> dict[str, float]:
+    """Predicted seconds of the nodes that have a prediction, whether the store has their results or not."""
+    calibration = _Calibration(history)
+    found = {node.id: calibration.seconds(node) for node in graph if node.op not in SOURCES}
+    return {name: seconds for name, seconds in found.items() if seconds is not None}
 
 
 class _Calibration:

@@ -16,9 +16,10 @@ from pgx_compiler.ir.node import Node
 from pgx_compiler.ir.verify import OPERATIONS
 from pgx_compiler.lowering import lower
 from pgx_compiler.methods.catalogue import catalogue
-from pgx_compiler.passes.context import Context
+from pgx_compiler.passes.context import Context, Sharding
 from pgx_compiler.passes.runner import run_passes
 from pgx_compiler.plan.semantics import leaves_choice, semantic_part
+from pgx_compiler.plan.shards import folded
 from runtimes.target import frameworks
 
 SCHEMA = "pgx-plan/1"
@@ -31,6 +32,11 @@ class Plan:
     audit: Resolved
     graph: Graph
     context: Context
+
+    @cached_property
+    def folded(self) -> Graph:
+        """The graph as it is shown: each step in one piece, whatever it was cut into."""
+        return folded(self.graph)
 
     @property
     def spec_digest(self) -> str:
@@ -61,10 +67,16 @@ class Plan:
                 "data": {s: {"path": d.relative, "sha256": d.sha256} for s, d in sorted(self._data.items())},
             },
             "totals": self.totals,
+            **({"trust": self.trust} if self.trust else {}),
             **({"strategy": why_data(self.audit.choices)} if leaves_choice(spec) else {}),
             "nodes": [_node(node) for node in self.graph],
             **self._told,
         }
+
+    @property
+    def trust(self) -> list[dict[str, str]]:
+        """What a person has trusted the models' files to do beyond the lists; it is part of the plan's digest."""
+        return [dict(one) for model in self.audit.models.values() for one in model.trust]
 
     @property
     def _data(self) -> dict[str, DataFile | VocabularyFile]:
@@ -85,7 +97,7 @@ class Plan:
         paid = distinct(self.graph)
         forward = sum(node.cost.get("forward", 0) for node in paid)
         backward = sum(node.cost.get("backward", 0) for node in paid)
-        computed = sum(node.op not in ("model", "data") for node in self.graph)
+        computed = sum(node.op not in ("model", "data") for node in self.folded)
         return {"nodes": computed, "forward": forward, "backward": backward, "model_rows": forward + backward}
 
     @cached_property
@@ -157,7 +169,7 @@ def _node(node: Node) -> dict[str, Any]:
     return found
 
 
-def compile_plan(audit: Resolved, program: str) -> Plan:
+def compile_plan(audit: Resolved, program: str, sharding: Sharding = Sharding()) -> Plan:  # noqa: B008  frozen
     """Lower a checked audit and run every pass."""
     context = Context(
         models={format: file.facts for format, file in audit.models.items()},
@@ -174,6 +186,7 @@ def compile_plan(audit: Resolved, program: str) -> Plan:
         data_rows={split: file.facts.rows for split, file in audit.data.items()},
         versions=environment(),
         program=program,
+        sharding=sharding,
     )
     return Plan(audit, run_passes(lower(audit), context), context)
 

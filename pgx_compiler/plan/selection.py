@@ -121,7 +121,7 @@ _NONE_IN_STATE = {
 
 
 def _families(node: Node) -> tuple[str, ...]:
-    return ("explain",) if node.op == "attribute" else ()
+    return ("explain",) if "attribute" in (node.op, node.params.get("of")) else ()
 
 
 def _matches(pattern: str, name: str) -> bool:

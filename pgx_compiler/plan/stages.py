@@ -27,6 +27,7 @@ _OF_OPERATION = {
     "features": "ground",
     "references": "ground",
     "rely": "reliance",
+    "trial": "tuning",
     "tune": "tuning",
 }
 

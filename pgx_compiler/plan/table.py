@@ -3,10 +3,12 @@
 import textwrap
 from collections.abc import Iterable, Sequence
 
+from pgx_compiler.diagnostics.render import harmless
 from pgx_compiler.ir.node import Node
 from pgx_compiler.plan.forecast import Forecast, spoken
 from pgx_compiler.plan.plan import Plan, distinct
 from pgx_compiler.plan.selection import Selection
+from pgx_compiler.plan.shards import groups_of
 from pgx_compiler.plan.stages import PARTS, stage_of
 from pgx_compiler.plan.states import FOOTER, SOURCES
 
@@ -20,23 +22,28 @@ _RIGHT = (2, 3, 4, 5)
 
 def table(plan: Plan, found: Forecast, selection: Selection | None = None) -> str:
     """The nodes by stage with their prices, sums, and what the store knows already."""
-    nodes = [n for n in plan.graph if n.op not in SOURCES and (selection is None or n.id in selection.nodes)]
-    priced = {node.id for node in distinct(plan.graph)}
+    nodes = [n for n in plan.folded if n.op not in SOURCES and (selection is None or n.id in selection.nodes)]
+    priced = {node.id for node in distinct(plan.folded)}
+    shards = {
+        name: f"{len(parts)} {'trials' if plan.graph[name].op == 'tune' else 'shards'}"
+        for name, parts in groups_of(plan.graph).items()
+    }
     rows: list[tuple[str, ...]] = []
     for part in PARTS:
         of_part = [node for node in nodes if stage_of(node) == part]
         if of_part:
             rows.append(_sum(part, of_part, priced, found))
-            rows += [_row(node, part, node.id in priced, found) for node in of_part]
+            rows += [_row(node, part, node.id in priced, found, shards.get(node.id, "")) for node in of_part]
     lines = _laid_out([_HEAD, *rows])
     lines.insert(1, "-" * max(len(line) for line in lines))
-    return "\n".join([*lines, "", *_summary(plan, nodes, priced, found, selection)])
+    return harmless("\n".join([*lines, "", *_summary(plan, nodes, priced, found, selection)]), keep_newlines=True)
 
 
-def _row(node: Node, part: str, paid: bool, found: Forecast) -> tuple[str, ...]:
+def _row(node: Node, part: str, paid: bool, found: Forecast, shards: str) -> tuple[str, ...]:
     cost = node.cost if paid else {}
+    cut = f"  {shards}" if shards else ""
     return (
-        "  " + shortened(_name(node, part), _LONGEST - 2),
+        "  " + shortened(_name(node, part), _LONGEST - 2 - len(cut)) + cut,
         _RUNTIMES.get(node.runtime, node.runtime or ""),
         _count(cost.get("forward", 0)) if paid else "shared",
         _count(cost.get("backward", 0)) if paid else "shared",

@@ -71,8 +71,6 @@ class Question:
     """Address to dimension, as the spec declares it."""
     baseline: Settings
     """Address to the value that the model file declares now, for everything that it declares."""
-    trials: int
-    """Candidates, the audited settings included as number 0."""
     seed: int
     algorithm: str = "hyperopt.tpe"
     """One of `ALGORITHMS`."""
@@ -88,15 +86,10 @@ class Question:
     tolerance: Mapping[str, float] = field(default_factory=dict)
     """Metric to the loss against the audited settings that is of no interest, in the metric's unit (default 0)."""
     cuts: tuple[Cut, ...] = ()
-    identity: Mapping[str, Any] = field(default_factory=dict)
-    """Digests and versions of all that a trial's result depends on beside its settings; part of every trial's key.
-    Plain JSON values."""
 
     def __post_init__(self) -> None:
         if self.algorithm not in ALGORITHMS:
             raise ValueError(f"unknown search algorithm `{self.algorithm}`; known: {', '.join(ALGORITHMS)}")
-        if self.trials < 1:
-            raise ValueError("a search needs at least one trial")
 
     def direction(self, metric: str) -> Better:
         """Whether more of a metric is better: as told, else by its name, else by the side on which it is bounded."""

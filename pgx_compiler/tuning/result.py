@@ -47,6 +47,39 @@ class TrialResult:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """One trial as it was run: what was suggested, and what came of it."""
+
+    number: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    origin: str = ""
+    """``audited settings``, ``finding <code>`` or ``search``."""
+    duplicate_of: int | None = None
+    """Number of the earlier trial with the same settings, whose result this is."""
+    result: TrialResult | None = None
+    """None where it repeats another trial, or was not needed."""
+    skipped: bool = False
+    """Not needed: the space holds no settings that were not tried before."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The trial as plain JSON values."""
+        return {
+            "number": self.number,
+            "settings": dict(self.settings),
+            "origin": self.origin,
+            "duplicate_of": self.duplicate_of,
+            "result": None if self.result is None else self.result.to_dict(),
+            "skipped": self.skipped,
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Trial":
+        """Read what `to_dict` has written."""
+        result = data["result"]
+        return cls(**{**data, "result": None if result is None else TrialResult.from_dict(result)})
+
+
+@dataclass(frozen=True)
 class TrialRecord:
     """One candidate of the search, judged."""
 

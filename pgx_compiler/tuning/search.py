@@ -2,7 +2,7 @@
 
 Tree-structured Parzen estimator (Bergstra et al., 2011): https://papers.nips.cc/paper/4443. ``fmin`` is never called:
 its saved trials execute code on load, and a run resumed from them differs from a straight one. Here every suggestion
-is a function of the seed, the number asked for and the records so far, so that resuming is asking again.
+is a function of the seed, the number asked for and the records so far, so that asking again gives the same.
 """
 
 import math
@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from pgx_compiler.tuning.space import Dimension, Settings, SpaceError, contains, settings_digest
+from pgx_compiler.ir.trials import STARTUP
+from pgx_compiler.tuning.space import Dimension, Settings, SpaceError, contains, count, settings_digest
 
 CANDIDATES = 96
 """Draws that the TPE chooses among for each suggestion; four times Hyperopt's default found twice as many compliant
@@ -43,19 +44,20 @@ class Search:
         space: address to dimension.
         algorithm: ``hyperopt.tpe``, ``hyperopt.rand`` or ``hyperopt.anneal``.
         seed: all randomness comes from it and the trial's number.
-        trials: how many trials are planned; sets how many are drawn at random first.
     """
 
-    def __init__(self, space: Mapping[str, Dimension], algorithm: str, seed: int, trials: int) -> None:
+    def __init__(self, space: Mapping[str, Dimension], algorithm: str, seed: int) -> None:
         if not space:
             raise SpaceError("the space has no dimension")
         self.space = dict(space)
         self._algorithm = algorithm.removeprefix("hyperopt.")
         self._seed = seed
-        self._startup = min(max(5, trials // 4), 20)
+        self._size = count(self.space)
         self._queue: list[tuple[dict[str, Any], str]] = []
         self._records: dict[int, Record] = {}
         self._codes: dict[int, dict[str, float | int]] = {}
+        self._first: dict[str, int] = {}
+        self._within: set[str] = set()
         self._domain: Any = None
 
     @property
@@ -71,16 +73,35 @@ class Search:
         self._queue.append((dict(settings), origin))
         return True
 
+    @property
+    def exhausted(self) -> bool:
+        """True where every configuration of a finite space has been asked for."""
+        return self._size is not None and len(self._within) >= self._size
+
+    def first_with(self, settings: Settings) -> int:
+        """The number of the first record with these settings."""
+        return self._first[settings_digest(settings)]
+
     def ask(self) -> Record:
         """The next settings to try; they count as pending until told."""
-        number = len(self._records)
         if self._queue:
             settings, origin = self._queue.pop(0)
         else:
-            settings, origin = self._suggest(number), "search"
+            settings, origin = self._suggest(len(self._records)), "search"
+        return self._add(settings, origin)
+
+    def take_up(self, settings: Settings, origin: str) -> Record:
+        """Record the next settings as they were suggested before, instead of asking for them again."""
+        del self._queue[:1]
+        return self._add(dict(settings), origin)
+
+    def _add(self, settings: dict[str, Any], origin: str) -> Record:
+        number, name = len(self._records), settings_digest(settings)
         self._records[number] = Record(number, settings, origin)
+        self._first.setdefault(name, number)
         if contains(self.space, settings):  # settings outside the space say nothing about where to draw in it
-            self._codes[number] = {name: dimension.encode(settings[name]) for name, dimension in self.space.items()}
+            self._codes[number] = {one: dimension.encode(settings[one]) for one, dimension in self.space.items()}
+            self._within.add(name)
         return self._records[number]
 
     def tell(self, number: int, value: float) -> None:
@@ -112,9 +133,7 @@ class Search:
         seen = self._visible()
         # Hyperopt takes ceil(gamma * sqrt(n)) good trials; the hair less keeps rounding from adding one.
         gamma = (good_trials(seen) - 1e-6) / math.sqrt(max(len(seen), 1))
-        return partial(
-            tpe.suggest, n_startup_jobs=self._startup, n_EI_candidates=CANDIDATES, gamma=gamma, verbose=False
-        )
+        return partial(tpe.suggest, n_startup_jobs=STARTUP, n_EI_candidates=CANDIDATES, gamma=gamma, verbose=False)
 
     def _visible(self) -> list[Record]:
         """The records that the algorithm learns from: those in the space; random search learns from none."""

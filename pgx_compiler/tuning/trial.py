@@ -2,18 +2,19 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from pgx_compiler.evidence.results import Attribution
+from pgx_compiler.ir.trials import BASELINE
 from pgx_compiler.methods.apply import attribute, compare, row_rng
 from pgx_compiler.methods.declaration import Declaration, Params
 from pgx_compiler.modalities.features import Rows
 from pgx_compiler.tuning.question import ACCURACY, LOSS
-from pgx_compiler.tuning.result import TrialResult
+from pgx_compiler.tuning.result import Trial, TrialResult
 from pgx_compiler.tuning.space import Settings
 from runtimes.capabilities import CAPABILITIES, Differentiable, Floats, Labelled, Recipe, Trainable, Trained, View
 
@@ -21,6 +22,11 @@ Method = tuple[Declaration, Params]
 
 BOOTSTRAP = 500
 """Resamples of the rows for the standard error of a median."""
+
+
+class BaselineError(Exception):
+    """The audited settings cannot be trained and measured, so that there is nothing to compare a candidate with."""
+
 
 SMALLEST_PROBABILITY = 1e-7
 """Probabilities are cut here before their logarithm, as Keras does for its own loss."""
@@ -51,6 +57,27 @@ class Examination:
         if self.agreement and len(self.methods) == 1 and self.methods[0][0].name not in self.reference:
             name = self.methods[0][0].name
             raise ValueError(f"with `{name}` alone, the audited model's values by it must be given to compare with")
+
+
+def tried(suggested: Trial, run: Callable[[], TrialResult]) -> Trial:
+    """A suggested trial with its result. What cannot be built or trained is a result too: the search stays away from it.
+
+    Args:
+        suggested: what is to be tried; where it repeats an earlier trial, or is not needed, nothing is run.
+        run: trains and measures it.
+
+    Raises:
+        BaselineError: where the audited settings fail.
+    """
+    if suggested.skipped or suggested.duplicate_of is not None:
+        return suggested
+    try:
+        result = run()
+    except Exception as error:
+        if suggested.number == BASELINE:
+            raise BaselineError(f"the audited settings could not be tried: {type(error).__name__}: {error}") from error
+        result = TrialResult(failure=f"{type(error).__name__}: {error}")
+    return replace(suggested, result=result)
 
 
 def recipe_of(settings: Settings, epochs: int, batch_size: int) -> Recipe:

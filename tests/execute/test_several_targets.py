@@ -162,11 +162,19 @@ def test_a_list_of_one_and_a_single_word_are_the_same_work(project):
     assert set(one["rows"].params) == {"select", "target", "task", "classes"}
 
 
-def test_gradient_methods_explain_the_first_target_and_say_so(project):
+def test_gradient_methods_explain_every_target_at_the_price_of_each(project):
     folder = project("gradients")
     one, several = (nodes(folder, "digits", target=target) for target in ("3", ["3", "8"]))
     for step in ("integrated_gradients", "saliency"):
-        assert "of several targets the first alone" in several[f"explain.{step}"].note
-        assert not one[f"explain.{step}"].note
-    assert not several["explain.kernel_shap"].note
-    assert [node.cost for node in one] == [node.cost for node in several]
+        alone, both = one[f"explain.{step}"].cost, several[f"explain.{step}"].cost
+        assert both["backward"] == 2 * alone["backward"]
+        assert not several[f"explain.{step}"].note
+    assert one["explain.kernel_shap"].cost == several["explain.kernel_shap"].cost
+
+
+def test_of_more_than_ten_targets_gradient_methods_explain_the_first_and_say_so(project):
+    folder = project("many")
+    one, many = (nodes(folder, "digits", target=target) for target in ("3", [*"3012456789", "predicted"]))
+    for step in ("integrated_gradients", "saliency"):
+        assert "of so many targets the first alone" in many[f"explain.{step}"].note
+        assert one[f"explain.{step}"].cost == many[f"explain.{step}"].cost

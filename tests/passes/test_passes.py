@@ -8,7 +8,7 @@ import pytest
 from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
 from pgx_compiler.ir.text import parse, render
-from pgx_compiler.passes.context import Context
+from pgx_compiler.passes.context import Context, Sharding
 from pgx_compiler.passes.runner import PIPELINE, BrokenPass, Pass, run_passes
 from runtimes.target import ModelFacts, TensorFacts
 from tests.passes import synthetic
@@ -41,7 +41,7 @@ MODELS = {"both": {"keras": KERAS, "onnx": NETWORK}, "trees": {"onnx": TREES}, "
 MODELS |= {"rebuilt": {"onnx": DIFFERENTIABLE}, "twins": {"keras": KERAS, "onnx": DIFFERENTIABLE}}
 
 
-def context(models: str, score: str, features: int) -> Context:
+def context(models: str, score: str, features: int, least: int = Sharding.least) -> Context:
     return Context(
         models=MODELS[models],
         score=score,
@@ -51,6 +51,7 @@ def context(models: str, score: str, features: int) -> Context:
         references=5,
         data_rows={"train": 100, "test": 50},
         versions={"numpy": "2.4.6"},
+        sharding=Sharding(least=least, row=1),
     )
 
 
@@ -74,7 +75,10 @@ def cases() -> list[tuple[str, str, dict[str, str], str, str]]:
 def test_pass_turns_before_into_after(name, title, settings, before, after):
     one = next(p for p in PIPELINE if p.name == name)
     told = context(
-        settings.get("models", "network"), settings.get("score", "log_odds"), int(settings.get("features", 20))
+        settings.get("models", "network"),
+        settings.get("score", "log_odds"),
+        int(settings.get("features", 20)),
+        int(settings.get("least", Sharding.least)),
     )
     shown = tuple(settings.get("show", "params,note").split(","))
     made = one.run(parse(before), told)

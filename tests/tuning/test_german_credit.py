@@ -11,7 +11,6 @@ from pgx_compiler.methods.apply import attribute
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.modalities.features import Rows
 from pgx_compiler.modalities.tabular import feature_map, references
-from pgx_compiler.tuning.loop import tune
 from pgx_compiler.tuning.narrowing import narrow
 from pgx_compiler.tuning.question import Bound, Question
 from pgx_compiler.tuning.result import TrialResult
@@ -21,6 +20,7 @@ from pgx_compiler.tuning.trial import Examination, run_trial
 from runtimes import datasets
 from runtimes.capabilities import Labelled, Recipe, View
 from runtimes.target import framework_for
+from tests.tuning.searching import search
 
 pytestmark = pytest.mark.frameworks
 
@@ -77,15 +77,8 @@ def test_a_candidate_is_trained_and_explained_and_comes_out_the_same_again(run) 
 
 def test_a_search_over_the_file_starts_from_what_it_declares(run) -> None:
     declared = framework_for("keras").inspect(MODEL).tunables
-    asked = Question(SPACE, declared, trials=3, seed=7, epochs=3, require={RANK: Bound(min=-1)})
-    kept: dict[str, TrialResult] = {}
-    result = tune(
-        asked,
-        narrow(asked, [], "classification"),
-        run,
-        lambda key: kept.get(str(key)),
-        lambda key, trial: kept.update({str(key): trial}),
-    )
+    asked = Question(SPACE, declared, seed=7, epochs=3, require={RANK: Bound(min=-1)})
+    result = search(asked, narrow(asked, [], "classification"), run, 3)
     assert dict(result.trials[0].settings) == {
         "layers.dense.units": 32,
         "layers.dropout.rate": 0.4,
@@ -97,6 +90,5 @@ def test_a_search_over_the_file_starts_from_what_it_declares(run) -> None:
         62 * trial.settings["layers.dense.units"] + (trial.settings["layers.dense.units"] + 1) * 16 + 17
         for trial in result.trials
     ]
-    assert len(kept) == 3
     assert result.best is not None
     assert result.decision

@@ -14,7 +14,7 @@ SPACE = {"fit.batch_size": Dimension.of({"choice": [16, 32]})}
 
 
 def question(**more) -> Question:
-    settings = {"trials": 10, "seed": 1, "require": {RANK: Bound(min=0.4)}, **more}
+    settings = {"seed": 1, "require": {RANK: Bound(min=0.4)}, **more}
     return Question(SPACE, {}, **settings)
 
 

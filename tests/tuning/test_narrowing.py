@@ -22,7 +22,7 @@ def finding(code: str, *effects: dict, verdict: str = "holds") -> Finding:
 
 
 def question(*cuts: Cut) -> Question:
-    return Question(SPACE, BASELINE, trials=10, seed=1, cuts=cuts)
+    return Question(SPACE, BASELINE, seed=1, cuts=cuts)
 
 
 def cut(code: str, address: str, written: dict) -> Cut:
@@ -69,7 +69,7 @@ def test_two_cuts_of_one_dimension_meet_and_an_empty_meeting_names_both() -> Non
 def test_addresses_that_nothing_declares_are_errors() -> None:
     with pytest.raises(SpaceError, match="not searched"):
         narrow(question(cut("outliers", "layers.conv.filters", {"choice": [8]})), [], "classification")
-    unknown = Question({"layers.conv.filters": Dimension.of({"choice": [8]})}, BASELINE, trials=3, seed=1)
+    unknown = Question({"layers.conv.filters": Dimension.of({"choice": [8]})}, BASELINE, seed=1)
     with pytest.raises(SpaceError, match=r"declares no `layers\.conv\.filters`"):
         narrow(unknown, [], "classification")
 

@@ -1,23 +1,25 @@
-"""The search as a whole."""
+"""The search as a whole: its trials in any order, and its conclusion."""
 
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
 from pgx_compiler.evidence.results import Finding
+from pgx_compiler.ir.trials import STARTUP
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.report.factsheet import TuningEntry
 from pgx_compiler.tuning.findings import findings
-from pgx_compiler.tuning.loop import BaselineError, trial_key, tune
 from pgx_compiler.tuning.narrowing import Narrowed, narrow
 from pgx_compiler.tuning.question import Bound, Cut, Question
 from pgx_compiler.tuning.result import TrialResult, TuningResult
 from pgx_compiler.tuning.space import Dimension
-from pgx_compiler.tuning.trial import Examination, run_trial
+from pgx_compiler.tuning.trial import BaselineError, Examination, run_trial
 from runtimes.capabilities import Recipe, View
+from tests.tuning.searching import Searching, search
 
 RANK = "agreement.rank_correlation"
 SPACE = {
@@ -25,23 +27,6 @@ SPACE = {
     "layers.mask.column": Dimension.of({"choice": [-1, 0, 3]}),
 }
 BASELINE = {"optimizer.learning_rate": 0.01, "layers.mask.column": -1}
-
-
-class Store:
-    """The caller's evidence, as the loop sees it; can stop the program after so many results."""
-
-    def __init__(self, stop_after: int | None = None) -> None:
-        self.kept: dict[str, dict] = {}
-        self.stop_after = stop_after
-
-    def remember(self, key: dict) -> TrialResult | None:
-        found = self.kept.get(json.dumps(key, sort_keys=True))
-        return None if found is None else TrialResult.from_dict(found)
-
-    def keep(self, key: dict, result: TrialResult) -> None:
-        self.kept[json.dumps(key, sort_keys=True)] = json.loads(json.dumps(result.to_dict()))
-        if self.stop_after is not None and len(self.kept) >= self.stop_after:
-            raise KeyboardInterrupt
 
 
 class Toy:
@@ -60,21 +45,24 @@ class Toy:
         return TrialResult({"validation.loss": loss, RANK: rank}, {"validation.loss": 0.01, RANK: 0.01}, 5)
 
 
-def question(trials: int = 25, **more) -> Question:
-    return Question(SPACE, BASELINE, trials=trials, seed=3, require={RANK: Bound(min=0.4)}, **more)
+def question(**more) -> Question:
+    return Question(SPACE, BASELINE, **{"seed": 3, "require": {RANK: Bound(min=0.4)}, **more})
 
 
 def untouched(asked: Question) -> Narrowed:
     return narrow(asked, [], "classification")
 
 
+def searched(trials: int, parallel: int = 1, **more) -> TuningResult:
+    asked = question(**more)
+    return search(asked, untouched(asked), Toy(), trials, parallel)
+
+
 def test_a_whole_search_starts_with_the_audited_settings_and_ends_with_a_decision() -> None:
-    run, store, ticks = Toy(), Store(), []
-    asked = question()
-    result = tune(asked, untouched(asked), run, store.remember, store.keep, lambda *tick: ticks.append(tick))
+    run = Toy()
+    result = search(question(), untouched(question()), run, 25)
     assert dict(run.recipes[0].settings) == BASELINE
     assert (result.trials[0].origin, result.baseline, len(result.trials)) == ("audited settings", 0, 25)
-    assert ticks == [(n, 25) for n in range(1, 26)]
     best = result.trials[result.best]
     assert best.settings["layers.mask.column"] == -1  # 3 has the smaller loss, but its explanations are worse
     assert best.metrics["validation.loss"] < result.trials[0].metrics["validation.loss"]
@@ -88,8 +76,7 @@ def test_a_whole_search_starts_with_the_audited_settings_and_ends_with_a_decisio
 
 
 def test_the_result_is_plain_json_and_fills_the_factsheet_one_to_one() -> None:
-    asked, store = question(12), Store()
-    result = tune(asked, untouched(asked), Toy(), store.remember, store.keep)
+    result = searched(12)
     assert TuningResult.from_dict(json.loads(json.dumps(result.to_dict(), allow_nan=False))).to_dict() == (
         result.to_dict()
     )
@@ -100,99 +87,133 @@ def test_the_result_is_plain_json_and_fills_the_factsheet_one_to_one() -> None:
     assert set(result.entry()) == set(TuningEntry.model_fields)
 
 
-@pytest.mark.parametrize("stop_after", [1, 5, 11])
-def test_stopped_anywhere_and_started_again_nothing_is_trained_twice(stop_after: int) -> None:
-    asked, straight = question(14), Store()
-    whole, all_runs = Toy(), None
-    all_runs = tune(asked, untouched(asked), whole, straight.remember, straight.keep)
-    run, store = Toy(), Store(stop_after)
-    with pytest.raises(KeyboardInterrupt):
-        tune(asked, untouched(asked), run, store.remember, store.keep)
-    store.stop_after = None
-    again = tune(asked, untouched(asked), run, store.remember, store.keep)
-    assert run.recipes == whole.recipes  # the same candidates, each trained once over both runs
-    assert again == all_runs
+@pytest.mark.parametrize("algorithm", ["hyperopt.tpe", "hyperopt.rand", "hyperopt.anneal"])
+@pytest.mark.parametrize("parallel", [1, 4])
+def test_the_same_trials_come_out_in_whatever_order_they_end(algorithm: str, parallel: int) -> None:
+    asked = question(algorithm=algorithm)
+    straight = search(asked, untouched(asked), Toy(), 16, parallel)
+    for seed in range(2):
+        rng = np.random.default_rng(seed)
+        shuffled = Searching(asked, untouched(asked), 16, parallel)
+
+        def anyone(ready: Sequence[int], rng: np.random.Generator = rng) -> int:
+            return int(rng.choice(ready))
+
+        assert shuffled.all(Toy(), anyone) == straight
+        assert shuffled.order != sorted(shuffled.order) or (parallel == 1 and algorithm != "hyperopt.rand")
+    latest = Searching(asked, untouched(asked), 16, parallel)
+    assert latest.all(Toy(), max) == straight
+
+
+def test_the_last_of_those_under_way_may_be_the_first_to_end() -> None:
+    asked = question()
+    one = Searching(asked, untouched(asked), STARTUP + 4, 4)
+    one.all(Toy(), max)
+    # all that draw at random wait for the audited settings alone, then each for the trial four before it
+    assert one.order[:STARTUP] == [0, *range(STARTUP - 1, 0, -1)]
+
+
+def test_pending_trials_change_what_is_suggested_and_are_known_by_their_settings() -> None:
+    serial, parallel = (searched(20, parallel) for parallel in (1, 4))
+    same = [one.settings == other.settings for one, other in zip(serial.trials, parallel.trials, strict=True)]
+    assert all(same[:STARTUP])  # drawn at random, whatever is pending
+    assert not all(same[STARTUP:])
+    tried = [tuple(sorted(trial.settings.items())) for trial in parallel.trials]
+    assert len(set(tried)) > STARTUP + 5  # were pending trials forgotten, four in a row would be much alike
+
+
+@pytest.mark.parametrize("algorithm", ["hyperopt.tpe", "hyperopt.rand", "hyperopt.anneal"])
+def test_more_trials_leave_the_earlier_ones_as_they_were(algorithm: str) -> None:
+    few, many = (searched(trials, 4, algorithm=algorithm) for trials in (14, 30))
+    assert many.trials[:14] == few.trials
+
+
+def test_a_long_search_is_told_of_earlier_trials_in_summaries() -> None:
+    asked = question(algorithm="hyperopt.anneal")  # learns from the first trial on, and costs little
+    long = Searching(asked, untouched(asked), 80, 4)
+    result = long.all(Toy())  # `Searching` holds what each trial is told against what it may see
+    assert len(result.trials) == 80
+    assert [number for number, (_, told) in long.done.items() if told] == [32, 64]
 
 
 def test_a_repeated_configuration_is_not_trained_again_and_a_finished_space_ends_the_search() -> None:
     space = {"layers.mask.column": Dimension.of({"choice": [-1, *range(3, 10)]})}
-    run = Toy()
-    asked = Question(space, BASELINE, trials=100, seed=1)
     rate = {"optimizer.learning_rate": 0.01}
-    result = tune(
-        asked,
-        untouched(asked),
-        lambda recipe: run(Recipe({**recipe.settings, **rate})),
-        lambda _key: None,  # evidence that forgets: only the search itself can know a repetition
-        lambda _key, _result: None,
-    )
-    assert len(run.recipes) == len({recipe.settings["layers.mask.column"] for recipe in run.recipes}) == 8
-    repeats = [trial for trial in result.trials if trial.duplicate_of is not None]
-    assert repeats
-    assert len(result.trials) == 8 + len(repeats) < 100
-    for trial in repeats:
-        first = result.trials[trial.duplicate_of]
-        assert (trial.settings, trial.metrics) == (first.settings, first.metrics)
-    entry = result.entry()["trials"][repeats[0].number]
-    assert entry["reasons"][-1] == f"same settings as trial {repeats[0].duplicate_of}, whose result this is"
-    assert "The space holds no more than these" in result.limits
+    for parallel in (1, 4):
+        run = Toy()
+        asked = Question(space, BASELINE, seed=1)
+        rest = Searching(asked, untouched(asked), 60, parallel)
+        result = rest.all(lambda recipe, run=run: run(Recipe({**recipe.settings, **rate})))
+        assert len(run.recipes) == len({recipe.settings["layers.mask.column"] for recipe in run.recipes}) == 8
+        repeats = [trial for trial in result.trials if trial.duplicate_of is not None]
+        assert repeats
+        assert len(result.trials) == 8 + len(repeats) < 60
+        assert [rest.done[number][0].skipped for number in range(60)] == [n >= len(result.trials) for n in range(60)]
+        for trial in repeats:
+            first = result.trials[trial.duplicate_of]
+            assert first.duplicate_of is None
+            assert (trial.settings, trial.metrics) == (first.settings, first.metrics)
+        entry = result.entry()["trials"][repeats[0].number]
+        assert entry["reasons"][-1] == f"same settings as trial {repeats[0].duplicate_of}, whose result this is"
+        assert "The space holds no more than these, so 60 trials were not needed" in result.limits
+
+
+def test_a_trial_may_repeat_one_that_is_still_under_way() -> None:
+    space = {"layers.mask.column": Dimension.of({"choice": [-1, 0]})}
+    asked = Question(space, BASELINE, seed=1)
+    rest = Searching(asked, untouched(asked), 6, 4)
+    run = Toy()
+    rest.all(lambda recipe: run(Recipe({**recipe.settings, "optimizer.learning_rate": 0.01})), max)
+    # every trial but the first was ended before those in front of it; still each of the two was trained once
+    assert len(run.recipes) == 2
 
 
 def test_a_failed_candidate_is_a_result_and_a_failed_baseline_is_an_error() -> None:
-    store = Store()
-    asked = question(30)
-    result = tune(asked, untouched(asked), Toy(), store.remember, store.keep)
+    result = searched(30)
     failed = [trial for trial in result.trials if trial.settings["optimizer.learning_rate"] > 0.8]
     assert failed
     assert all(trial.verdict == "reject" and "overflow" in trial.reasons[0] for trial in failed)
-    broken = Question(SPACE, {**BASELINE, "optimizer.learning_rate": 0.9}, trials=5, seed=1)
-    empty = Store()
+    broken = Question(SPACE, {**BASELINE, "optimizer.learning_rate": 0.9}, seed=1)
+    rest = Searching(broken, untouched(broken), 5, 4)
+    assert rest.ready() == [0]  # nothing is trained beside the audited settings: without them there is no search
     with pytest.raises(BaselineError, match="overflow"):
-        tune(broken, untouched(broken), Toy(), empty.remember, empty.keep)
-    assert empty.kept == {}
-
-
-def test_a_trials_key_holds_what_its_result_depends_on() -> None:
-    asked = question(identity={"model": "abc"})
-    recipe = Recipe({"optimizer.learning_rate": 0.1}, 5, 32)
-    key = trial_key(asked, untouched(asked), recipe)
-    others = [
-        trial_key(question(identity={"model": "abd"}), untouched(asked), recipe),
-        trial_key(asked, untouched(asked), Recipe({"optimizer.learning_rate": 0.2}, 5, 32)),
-        trial_key(asked, untouched(asked), Recipe({"optimizer.learning_rate": 0.1}, 6, 32)),
-        trial_key(asked, narrow(asked, [], "regression"), recipe),
-    ]
-    assert all(other != key for other in others)
-    assert key == trial_key(question(99, identity={"model": "abc"}), untouched(asked), recipe)  # more trials: same keys
-    json.dumps(key, allow_nan=False)
+        rest.all(Toy())
 
 
 def test_findings_narrow_the_search_that_is_run() -> None:
     orders = Cut("small_sample", {"optimizer.learning_rate": Dimension.of({"loguniform": [1e-2, 1e-1]})}, "few rows")
-    asked, store = question(12, cuts=(orders,)), Store()
+    asked = question(cuts=(orders,))
     found = [Finding("small_sample", "warning", "", "")]
-    result = tune(asked, narrow(asked, found, "classification"), Toy(), store.remember, store.keep)
+    result = search(asked, narrow(asked, found, "classification"), Toy(), 12)
     assert all(1e-2 <= trial.settings["optimizer.learning_rate"] <= 1e-1 for trial in result.trials)
     assert result.space_declared["optimizer.learning_rate"] == {"loguniform": [1e-3, 1]}
     assert result.space_used["optimizer.learning_rate"] == {"loguniform": [0.01, 0.1]}
     assert result.narrowing[0]["kept"] == pytest.approx(1 / 3)
 
 
+def test_settings_that_a_finding_asks_for_are_tried_right_after_the_audited_ones() -> None:
+    asked = question()
+    wanted = {"optimizer.learning_rate": 0.1, "layers.mask.column": 3}
+    found = [Finding("leakage", "warning", "", "", effects=({"kind": "seed", "settings": wanted},))]
+    result = search(asked, narrow(asked, found, "classification"), Toy(), 8, 4)
+    assert [trial.origin for trial in result.trials[:3]] == ["audited settings", "finding leakage", "search"]
+    assert dict(result.trials[1].settings) == wanted
+
+
 def test_findings_of_the_search_itself() -> None:
-    asked, store = question(25), Store()
-    result = tune(asked, untouched(asked), Toy(), store.remember, store.keep)
-    degraded = next(finding for finding in findings(asked, result) if finding.code == "explanation_degraded")
+    result = searched(25)
+    degraded = next(finding for finding in findings(question(), result) if finding.code == "explanation_degraded")
     number = int(degraded.subject.removeprefix("trial "))
     assert result.trials[number].settings["layers.mask.column"] == 3
-    strict = Question(SPACE, BASELINE, trials=6, seed=3, require={RANK: Bound(min=0.99)})
-    unmet = tune(strict, untouched(strict), Toy(), Store().remember, Store().keep)
+    strict = question(require={RANK: Bound(min=0.99)})
+    unmet = search(strict, untouched(strict), Toy(), 6)
     assert unmet.best is None
     assert [finding.code for finding in findings(strict, unmet)] == ["constraint_unmet"]
 
 
 @pytest.mark.parametrize(("last", "codes"), [(0.2, ["search_not_converged"]), (0.499, [])])
 def test_a_late_gain_beyond_the_noise_is_a_search_that_has_not_converged(last: float, codes: list[str]) -> None:
-    asked, store = question(12), Store()
+    asked = question()
 
     class Late(Toy):
         def __call__(self, recipe: Recipe) -> TrialResult:
@@ -200,7 +221,7 @@ def test_a_late_gain_beyond_the_noise_is_a_search_that_has_not_converged(last: f
             loss = last if len(self.recipes) == 11 else 0.5
             return TrialResult({"validation.loss": loss, RANK: 0.9}, {"validation.loss": 0.01, RANK: 0.01}, 5)
 
-    result = tune(asked, untouched(asked), Late(), store.remember, store.keep)
+    result = search(asked, untouched(asked), Late(), 12)
     assert [finding.code for finding in findings(asked, result)] == codes
 
 
@@ -217,13 +238,13 @@ def test_a_real_if_small_model_is_tuned_end_to_end(trainable, labelled, explaine
         [(rank, rank.params())],
         {"integrated_gradients": audited.weights * explained.inputs["x"]},
     )
-    asked, store = question(10, epochs=60), Store()
-    result = tune(
+    asked = question(epochs=60)
+    result = search(
         asked,
         untouched(asked),
         lambda recipe: run_trial(trainable, recipe, train, validation, examination, asked.seed),
-        store.remember,
-        store.keep,
+        10,
+        4,
     )
     assert result.trials[0].metrics[RANK] == pytest.approx(1.0, abs=0.05)  # the audited settings, trained again
     blind = [trial for trial in result.trials if trial.settings["layers.mask.column"] == 0]
@@ -235,7 +256,7 @@ def test_a_real_if_small_model_is_tuned_end_to_end(trainable, labelled, explaine
 
 def test_importing_the_search_loads_no_heavy_library() -> None:
     code = (
-        "import sys, pgx_compiler.tuning.loop, pgx_compiler.tuning.findings\n"
+        "import sys, pgx_compiler.tuning.suggestion, pgx_compiler.tuning.conclusion, pgx_compiler.tuning.findings\n"
         "print([m for m in ('hyperopt', 'sklearn', 'tensorflow', 'keras', 'shap') if m in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
