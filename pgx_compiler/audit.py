@@ -143,7 +143,7 @@ def run(
         ran = driver.run(path, output, jobs, engine, observer, overrides=overrides)
     else:
         with watch() as terminal:
-            ran = driver.run(path, output, jobs, engine, terminal, overrides=overrides)
+            ran = driver.run(path, output, jobs, engine, overrides=overrides, listeners=[terminal])
     return Audit(ran.folder, ran.factsheet)
 
 

@@ -20,6 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # what starting up makes, stays: to look it over for garbage every 700 objects takes a twentieth of a check
     gc.set_threshold(50_000)
+    _open_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper) and stream.encoding.lower() != "utf-8":
             # names, signs and JSON must come out whole whatever the locale; UTF-8 is what files hold here anyway
@@ -45,6 +46,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return AUTHOR
     except Exception as error:  # noqa: BLE001  (the last line of defence: a sentence and a file, never a traceback)
         return _our_failure(error)
+
+
+def _open_what_is_closed() -> None:
+    """Let a standard stream that the caller has closed lead nowhere.
+
+    Else the next file that is opened takes its number, and whatever prints writes into that file: evidence, for instance.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # it takes the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _our_failure(error: Exception) -> int:

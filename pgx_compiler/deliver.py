@@ -7,6 +7,7 @@ import os
 import platform
 import resource
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from pgx_compiler.evidence.canonical import digest, digest_of_file, unarchive
 from pgx_compiler.evidence.store import Artifact, DamagedEvidence, Store, write_atomically
 from pgx_compiler.execute.run import RunResult
 from pgx_compiler.plan.plan import Plan
+from pgx_compiler.report.apart import LibraryAbsent, NotDrawn, draw
 from pgx_compiler.report.facts import Occasion
 from pgx_compiler.report.factsheet import Factsheet
 from pgx_compiler.report.formats import formats
@@ -35,7 +37,7 @@ def occasion_of(plan: Plan, store: Store, started: datetime, result: RunResult) 
     occasion = Occasion(
         started.isoformat(timespec="seconds"),
         ended.isoformat(timespec="seconds"),
-        dict(sorted(_host().items())),
+        dict(sorted((_host() | ({"sandbox": result.sandbox} if result.sandbox else {})).items())),
         overrides,
     )
     if result.complete:
@@ -59,7 +61,7 @@ def _host() -> dict[str, Any]:
 def copy_evidence(plan: Plan, result: RunResult, store: Store, folder: Path) -> list[Path]:
     """Place what each step made under ``evidence/<step>/``; returns the files, below the folder."""
     copied = []
-    for node in plan.graph:
+    for node in plan.folded:
         outcome = result.outcomes.get(node.id)
         if outcome is None or outcome.record is None or (node.step is None and node.op not in _ALWAYS_COPIED):
             continue
@@ -107,32 +109,53 @@ def _axes(name: str, dimensions: int) -> list[str]:
     return (["rows"] + [f"axis {n}" for n in range(1, dimensions)])[:dimensions]
 
 
-def write_factsheet(
-    factsheet: Factsheet, folder: Path, wanted: Sequence[str], store: Store | None = None
-) -> tuple[list[Path], list[str]]:
-    """Write the formats asked for (JSON always); returns the files, and a sentence for each that could not be made.
+@dataclass
+class Sheets:
+    """The factsheet's files."""
+
+    written: list[Path] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """A sentence for each that could not be made."""
+    missing: list[str] = field(default_factory=list)
+    """Those that hung, died or hit a limit while they were drawn; a library that is not installed is no such thing."""
+
+
+def write_factsheet(factsheet: Factsheet, folder: Path, wanted: Sequence[str], store: Store | None = None) -> Sheets:
+    """Write the formats asked for: JSON always, and first, so that whatever hangs later leaves the facts.
 
     With a store, a page that was drawn from the same facts by the same program is taken from there.
     """
-    written, problems = [], []
-    for name, module in formats().items():
+    sheets = Sheets()
+    for name, module in sorted(
+        formats().items(), key=lambda item: (item[0] != "json", module_is_apart(item[1]), item[0])
+    ):
         if name not in {*wanted, "json"}:
             continue
         path = folder / f"factsheet{module.SUFFIX}"
         try:
             _write_format(factsheet, module, path, store)
-            written.append(path)
-        except (ImportError, OSError) as error:
-            if name != "pdf" or (isinstance(error, OSError) and error.errno is not None):
-                raise
-            problems.append(f"no PDF: {error}; HTML and JSON are complete. On Debian: apt-get install libpango-1.0-0 "
-                            "libpangoft2-1.0-0 libharfbuzz-subset0")  # fmt: skip
-    return written, problems
+            sheets.written.append(path)
+        except LibraryAbsent as error:
+            sheets.problems.append(
+                f"no {name.upper()}: {error}; HTML and JSON are complete. On Debian: apt-get install libpango-1.0-0 "
+                "libpangoft2-1.0-0 libharfbuzz-subset0"
+            )
+        except NotDrawn as error:
+            sheets.problems.append(f"no {name.upper()}: {error}; the other files are complete")
+            sheets.missing.append(path.name)
+        if path not in sheets.written:
+            path.unlink(missing_ok=True)  # of an earlier run into the same folder: it would tell of other facts
+    return sheets
+
+
+def module_is_apart(module: Any) -> bool:
+    """True for a format that is drawn in a process of its own."""
+    return getattr(module, "APART", False)
 
 
 def _write_format(factsheet: Factsheet, module: Any, path: Path, store: Store | None) -> None:
     if store is None or module.SUFFIX == ".json":
-        module.write(factsheet, path)
+        _draw(factsheet, module, path)
         return
     ingredients = {
         "operation": ["render", module.SUFFIX],
@@ -145,9 +168,16 @@ def _write_format(factsheet: Factsheet, module: Any, path: Path, store: Store | 
         with contextlib.suppress(DamagedEvidence):
             write_atomically(path, store.get(store.load(known).document["object"], module.SUFFIX))
             return
-    module.write(factsheet, path)
+    _draw(factsheet, module, path)
     kept = store.put(path.read_bytes(), module.SUFFIX)
     store.keep(key, Artifact({"object": kept}), ingredients, {}, 0.0)
+
+
+def _draw(factsheet: Factsheet, module: Any, path: Path) -> None:
+    if module_is_apart(module):
+        write_atomically(path, draw(factsheet, module.__name__, module.SUFFIX))
+    else:
+        module.write(factsheet, path)
 
 
 def renderer_digest() -> str:

@@ -3,7 +3,6 @@
 `check` itself stands in `analysis.checked`, so that `pgx check` starts without the others.
 """
 
-import importlib
 import importlib.metadata
 import json
 import os
@@ -19,9 +18,11 @@ from pgx_compiler.deliver import copy_evidence, occasion_of, write_factsheet, wr
 from pgx_compiler.diagnostics.diagnostic import AuthorError, Code, Diagnostic, Diagnostics
 from pgx_compiler.evidence.canonical import digest_of_file, plain
 from pgx_compiler.evidence.store import Store, write_atomically
-from pgx_compiler.execute.journal import Journal, Listener, Setup, Several
+from pgx_compiler.execute.journal import Foreseeing, Journal, Listener, Setup, Several
+from pgx_compiler.execute.means import Means
 from pgx_compiler.execute.run import Observer, RunResult, run_graph
-from pgx_compiler.plan.forecast import Forecast, forecast, hold_against_budget
+from pgx_compiler.plan.ceiling import beyond_reason
+from pgx_compiler.plan.forecast import Forecast, expected, forecast, hold_against_budget
 from pgx_compiler.plan.plan import Plan, compile_plan
 from pgx_compiler.plan.selection import Selection
 from pgx_compiler.plan.selection import select as choose
@@ -35,7 +36,6 @@ from pgx_compiler.report.gathering import Ended, NotSelected
 from pgx_compiler.spec.compose import NOTHING
 from pgx_compiler.spec.emit import composed_text
 from pgx_compiler.spec.overrides import Overrides
-from runtimes.engines.contract import Engine, Setting
 
 BUDGET_EXCEEDED = Code(
     5010,
@@ -70,11 +70,14 @@ def compile(path: str | Path, overrides: Overrides = NOTHING) -> Plan:
 
 
 def _check_budget(plan: Plan, checked: Checked) -> None:
+    beyond = beyond_reason(plan)
+    if beyond is not None:
+        raise AuthorError(Diagnostics([beyond]), checked.sources)
     allowed = plan.audit.spec.strategy.budget.model_rows
     needed = plan.totals["model_rows"]
     if allowed is None or needed <= allowed:
         return
-    dear = sorted(plan.graph, key=lambda node: -(node.cost.get("forward", 0) + node.cost.get("backward", 0)))[:3]
+    dear = sorted(plan.folded, key=lambda node: -(node.cost.get("forward", 0) + node.cost.get("backward", 0)))[:3]
     most = ", ".join(f"{n.id} {n.cost.get('forward', 0) + n.cost.get('backward', 0):,}" for n in dear)
     found = Diagnostics()
     path = ("strategy", "budget", "model_rows")
@@ -96,6 +99,8 @@ class Ran:
     written: list[Path] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     """What a person should know besides: a format that could not be written, damaged evidence that was recomputed."""
+    missing: list[str] = field(default_factory=list)
+    """Files asked for whose drawing died, hung or hit a limit: the run is not complete."""
 
 
 def store_of(spec: str | Path) -> Store:
@@ -117,32 +122,36 @@ def store_of(spec: str | Path) -> Store:
 def run(
     path: str | Path,
     output: str | Path | None = None,
-    jobs: int = 2,
+    jobs: int | None = None,
     engine: str = "processes",
     observer: Observer | None = None,
     select: Sequence[str] = (),
     agreed: str | Path | None = None,
     overrides: Overrides = NOTHING,
     listeners: Sequence[Listener] = (),
+    means: Means | None = None,
 ) -> Ran:
     """Compile and run a spec, and write the run's folder.
 
     Args:
         path: the spec.
         output: folder of the run; default ``runs/<name>/<utc>-<short digest>`` beside the store.
-        jobs: nodes computed at a time.
+        jobs: nodes computed at a time; default: one for each usable core.
         engine: file name under ``runtimes/engines``.
         observer: told what happens.
         select: run only these nodes and what they rest on (`plan.selection`); such a run is never complete.
         agreed: a ``plan.json``: run only if the plan of now is that plan.
         overrides: profiles and values laid over the spec.
         listeners: told every event of ``events.jsonl`` as it happens.
+        means: engine, jobs, sandbox and limits together; `jobs` and `engine` are then not looked at.
 
     Raises:
-        AuthorError: the spec is wrong, or the run's folder cannot be written.
+        AuthorError: the spec is wrong, the sandbox that is required is not there, or the run's folder cannot be written.
         StalePlan: the plan of now is not the one agreed to.
     """
+    means = means or Means(engine, jobs)
     plan = compile(path, overrides)
+    means.require_sandbox()
     if agreed is not None:
         refuse_stale(read_plan(agreed), plan)
     store = store_of(Path(path))
@@ -154,7 +163,7 @@ def run(
     started = datetime.now(UTC)
     folder = Path(output) if output else _default_folder(plan, store, started)
     try:
-        return _run(plan, store, folder, started, (jobs, engine), observer, outlook, listeners)
+        return _run(plan, store, folder, started, means, observer, outlook, listeners)
     except OSError as error:
         raise _cannot_write(error, folder, store) from error
 
@@ -196,7 +205,7 @@ def _run(
     store: Store,
     folder: Path,
     started: datetime,
-    engine: tuple[int, str],
+    means: Means,
     observer: Observer | None,
     outlook: Outlook | None,
     listeners: Sequence[Listener],
@@ -214,10 +223,28 @@ def _run(
         for path, digest in model.beside.values():
             store.ingest(path, digest)
     selection = outlook.selection if outlook is not None else None
-    with Journal(folder / "events.jsonl") as journal:
+    graph = plan.graph.only(selection.nodes) if selection else plan.graph
+    setup = Setup(version(), audit.spec.metadata.name, plan.digest, means.engine, means.at_a_time)
+    for listener in listeners:
+        if isinstance(listener, Foreseeing):
+            listener.foresee(lambda: expected(graph, History(Store(store.root))))
+    with Journal(folder / "events.jsonl", graph, setup, listeners) as journal:
         watchers = Several([journal, *([observer] if observer else [])])
-        graph = plan.graph.only(selection.nodes) if selection else plan.graph
-        result = run_graph(graph, store, lambda: _open_engine(engine, store, folder), watchers)
+        result = run_graph(
+            graph, store, lambda lanes: means.open_engine(store.root, folder, lanes), watchers, means.policy
+        )
+        ran = _conclude(plan, store, folder, started, result, outlook)
+        sheets = [path.name for path in ran.written]
+        complete = result.complete and not ran.missing
+        journal.finish(complete=complete, verdict=ran.factsheet.verdict.status, files=sheets)
+    return replace(ran, notes=[*ran.notes, journal.problem]) if journal.problem else ran
+
+
+def _conclude(
+    plan: Plan, store: Store, folder: Path, started: datetime, result: RunResult, outlook: Outlook | None
+) -> Ran:
+    """Write the factsheet and the evidence of a graph that was run."""
+    selection = outlook.selection if outlook is not None else None
     occasion = occasion_of(plan, store, started, result)
     ended: dict[str, Ended] = dict(result.outcomes)
     if selection is not None:
@@ -230,16 +257,9 @@ def _run(
     if outlook is not None and outlook.warning is not None:
         notes.append(outlook.warning.message)
     copied = copy_evidence(plan, result, store, folder)
-    written, problems = write_factsheet(factsheet, folder, plan.audit.spec.factsheet.formats, store)
+    sheets = write_factsheet(factsheet, folder, plan.audit.spec.factsheet.formats, store)
     write_manifest(folder, copied)
-    return Ran(plan, result, factsheet, folder, store, written, notes + problems)
-
-
-def _open_engine(engine: tuple[int, str], store: Store, logs: Path) -> Engine:
-    jobs, name = engine
-    module = importlib.import_module(f"runtimes.engines.{name}")
-    opened: Engine = module.open_engine(Setting(jobs, store.root, store.root / "boxes", logs))
-    return opened
+    return Ran(plan, result, factsheet, folder, store, sheets.written, notes + sheets.problems, sheets.missing)
 
 
 def _cannot_write(error: OSError, folder: Path, store: Store) -> AuthorError:
@@ -261,7 +281,8 @@ def exit_status(ran: Ran) -> int:
 
     if any(outcome.kind in AUTHORS_MISTAKES for outcome in ran.result.outcomes.values()):
         return 2
-    return EXIT_STATUS[ran.factsheet.verdict.status]
+    status = EXIT_STATUS[ran.factsheet.verdict.status]
+    return EXIT_STATUS["incomplete"] if ran.missing and not status else status
 
 
 def report_again(folder: str | Path) -> list[Path]:
@@ -272,10 +293,10 @@ def report_again(folder: str | Path) -> list[Path]:
     except (OSError, ValueError) as error:
         raise not_a_run(place, error) from error
     wanted = [name for name in formats() if name != "json"]
-    written, problems = write_factsheet(factsheet, place, wanted)
-    if problems:
-        raise not_a_run(place, OSError("; ".join(problems)))
-    return written
+    sheets = write_factsheet(factsheet, place, wanted)
+    if sheets.problems:
+        raise not_a_run(place, OSError("; ".join(sheets.problems)))
+    return sheets.written
 
 
 NOT_A_RUN = Code(

@@ -2,7 +2,7 @@
 
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +13,13 @@ from pgx_compiler.diagnostics.diagnostic import AuthorError, Code, Diagnostic, D
 from pgx_compiler.diagnostics.examples import examples
 from pgx_compiler.diagnostics.nearest import nearest
 from pgx_compiler.evidence.store import Record, Store
+from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.methods.declaration import Declaration
+from pgx_compiler.passes.shard import shards_of
 from pgx_compiler.plan.differences import differences
+from pgx_compiler.plan.shards import trials_of
 from pgx_compiler.spec.compose import NOTHING
 from pgx_compiler.spec.overrides import Overrides
 
@@ -80,15 +83,22 @@ def _node(what: str, spec: str, overrides: Overrides) -> Answer:
 
     plan = compile(spec, overrides)
     names = [node.id for node in plan.graph if node.op not in ("model", "data")]
-    matching = [name for name in names if what in (name, plan.graph[name].step)]
+    # a step is told by its own node: what it was cut into has to be asked for by name
+    whole = {node.id: node.step for node in plan.folded}
+    matching = [name for name in names if what in (name, whole.get(name))]
     if not matching:
         raise _unknown(what, names, f"the nodes of {spec} are listed by `pgx compile {spec}`")
     store = store_of(plan.audit.root / "x")
-    parts = [_why(plan.graph[name], store) for name in matching]
+    parts = [_why(plan.graph[name], store, *_parts_of(plan.graph[name], plan.graph)) for name in matching]
     return Answer("\n\n".join(text for text, _ in parts), {"nodes": [data for _, data in parts]})
 
 
-def _why(node: Node, store: Store) -> tuple[str, dict[str, Any]]:
+def _parts_of(node: Node, graph: Graph) -> tuple[Sequence[Node], Sequence[Node]]:
+    """What a node joins, or concludes from: its shards, its trials."""
+    return shards_of(node, graph), trials_of(node, graph) if node.op == "tune" else []
+
+
+def _why(node: Node, store: Store, shards: Sequence[Node], trials: Sequence[Node]) -> tuple[str, dict[str, Any]]:
     """Why a node will run or not: its key's ingredients against those of what the store holds of the same work."""
     record = store.find(node.key)
     if record is not None:
@@ -104,6 +114,11 @@ def _why(node: Node, store: Store) -> tuple[str, dict[str, Any]]:
     lines = [f"{node.id}: {state}", *(f"  {change}" for change in changes), "  key", f"    {node.key}", "  made from"]
     for name, value in sorted(node.ingredients.items()):
         lines.append(textwrap.shorten(f"    {name}: {value}", 200, placeholder=" …"))
+    if shards:
+        lines += _shards(shards, store)
+    if trials:
+        known = sum(store.find(one.key) is not None for one in trials)
+        lines.append(f"  concluded from {len(trials)} trials, {known} of them known: {trials[0].id} to {trials[-1].id}")
     if node.note:
         lines.append(f"  chosen: {node.note}")
     data = {
@@ -112,8 +127,22 @@ def _why(node: Node, store: Store) -> tuple[str, dict[str, Any]]:
         "known": record is not None,
         "changes": changes,
         "ingredients": node.ingredients,
+        **({"shards": {one.id: store.find(one.key) is not None for one in shards}} if shards else {}),
+        **({"trials": {one.id: store.find(one.key) is not None for one in trials}} if trials else {}),
     }
     return "\n".join(lines), data
+
+
+def _shards(shards: Sequence[Node], store: Store) -> list[str]:
+    """Which rows are worked on apart, and which of them are known already."""
+    sizes = sorted({stop - start for start, stop in (one.params["part"] for one in shards)})
+    known = sum(store.find(one.key) is not None for one in shards)
+    rows = f"{sizes[0]} rows" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]} rows"
+    first, last = shards[0].id, shards[-1].id
+    return [
+        f"  joined from {len(shards)} shards of {rows} each, {known} of them known: {first} to {last}",
+        f"    (`pgx explain {first} --spec ...` says what one of them is made from)",
+    ]
 
 
 def _nearest_record(node: Node, store: Store) -> Record | None:

@@ -16,6 +16,7 @@ from pgx_compiler.diagnostics.diagnostic import Code
 from pgx_compiler.diagnostics.examples import examples
 from pgx_compiler.diagnostics.formats import names
 from pgx_compiler.evidence.finding_codes import FINDING_CODES
+from pgx_compiler.execute.events import events_schema
 from pgx_compiler.methods.catalogue import STAGES, catalogue
 from pgx_compiler.methods.declaration import Declaration
 from pgx_compiler.spec.model import AuditSpec
@@ -31,6 +32,16 @@ _ABOUT_LANGUAGE = (
     "Every key of a spec, `apiVersion: pgx/v1`. `pgx schema` prints the same as JSON Schema, for completion in an editor. A"
     " key's role says what changing it does: *semantic* keys change the answer, *operational* ones how it is computed,"
     " *descriptive* ones neither. Top-level keys that start with `x-` are yours."
+)
+
+_ABOUT_EVENTS = (
+    "What happens in a run, one JSON object a line: in `events.jsonl` of the run's folder, and on standard output, as it"
+    " happens, with `pgx run SPEC --format json`, which ends with an `answer`. `pgx schema events` prints the JSON Schema of a"
+    " line. Every event has `event` (its name), `run_id` (of which run: a run resumed into the same folder appends to the"
+    " file), `sequence` (its place in the run, from 0, without gaps) and `time` (UTC, to the millisecond). A run that was"
+    " killed leaves at most one torn line and no `run_ended`; readers pass over what is no whole line. Names stay; new keys"
+    " and events may come. `pgx run --otel`, or the variable `OTEL_EXPORTER_OTLP_ENDPOINT`, exports the same as OpenTelemetry"
+    " spans (extra `otel`): one for the run, and below it one for each node."
 )
 
 _KINDS = {
@@ -61,7 +72,27 @@ def pages() -> dict[str, str]:
         "methods.md": methods_page(),
         "language.md": language_page(),
         "strategy.md": strategy_page.page(),
+        "events.md": events_page(),
     }
+
+
+# events
+
+
+def events_page() -> str:
+    """Every event with its fields."""
+    lines = ["# Events", _WRITTEN, _ABOUT_EVENTS]
+    schema = events_schema()
+    for one in schema["oneOf"]:
+        event = schema["$defs"][one["$ref"].rpartition("/")[2]]
+        lines.append(f"## `{event['properties']['event']['const']}`\n\n{one_line(event['description'])}")
+        rows = [
+            f"| `{name}` | {type_words(field)} | {one_line(field.get('description', ''))} |"
+            for name, field in event["properties"].items()
+            if name not in ("event", "run_id", "sequence", "time")
+        ]
+        lines.append("\n".join(["| key | value | what it says |", "|---|---|---|", *rows]))
+    return "\n\n".join(lines) + "\n"
 
 
 # diagnostics

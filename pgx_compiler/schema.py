@@ -1,4 +1,4 @@
-"""JSON Schemas for editors and programs: of the audit language, with every method's parameters, and of the factsheet.
+"""JSON Schemas for editors and programs: of the audit language, with every method's parameters, of factsheet and events.
 
 The schema of the language is shaped for editors (tried in yaml-language-server): every description ends with type, range and
 default, since a hover shows nothing else; a key that may be left out is not offered as ``null``; and what a ``with`` may
@@ -12,6 +12,7 @@ from typing import Any
 from pgx_compiler.analysis.checks.names import AUTO
 from pgx_compiler.analysis.checks.strategy import AutoParams
 from pgx_compiler.authoring.type_words import default_words, one_line, type_words
+from pgx_compiler.execute.events import events_schema
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.methods.declaration import Declaration
 from pgx_compiler.report.factsheet import Factsheet
@@ -29,8 +30,8 @@ _SINGLE = ("items", "additionalProperties", "if", "then", "else")
 
 
 def schema_of(what: str) -> dict[str, Any]:
-    """The schema of ``audit`` or of ``factsheet``."""
-    return audit_schema() if what == "audit" else factsheet_schema()
+    """The schema of ``audit``, of ``factsheet`` or of ``events``."""
+    return {"audit": audit_schema, "factsheet": factsheet_schema, "events": events_line_schema}[what]()
 
 
 def schema_text(what: str) -> str:
@@ -41,6 +42,11 @@ def schema_text(what: str) -> str:
 def factsheet_schema() -> dict[str, Any]:
     """JSON Schema of ``factsheet.json``."""
     return {"$schema": DIALECT, **Factsheet.model_json_schema(by_alias=True, mode="serialization")}
+
+
+def events_line_schema() -> dict[str, Any]:
+    """JSON Schema of a line of ``events.jsonl``, and of what ``pgx run --format json`` prints."""
+    return {"$schema": DIALECT, **events_schema()}
 
 
 def audit_schema() -> dict[str, Any]:

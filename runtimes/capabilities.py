@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.adaptation import Adaptation
+from runtimes.powers import NO_POWERS, Powers
 
 Inputs = Mapping[str, NDArray[Any]]
 """The model's input names in order, each with an array ``(rows, *feature shape)`` in the model's own dtype."""
@@ -40,6 +41,8 @@ class View:
     """The output's name or position, where the model has several; None: the only one, or the one with scores."""
     adaptation: Adaptation = field(default_factory=Adaptation)
     """What is done to the file's own signature; only ONNX files have any."""
+    powers: Powers = NO_POWERS
+    """What a person has trusted this file to do beyond the lists of what is allowed."""
 
 
 @dataclass

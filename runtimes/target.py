@@ -89,12 +89,15 @@ class ModelFileError(Exception):
     Attributes:
         reason: one sentence for the author.
         help: what to do about it.
+        needs: the power that a person would have to grant the file (`pgx trust`): ``lambda``, ``custom-objects:NAME``,
+            ``savedmodel-op:NAME``, ``onnx-domain:NAME``; empty where no trust would help.
     """
 
-    def __init__(self, reason: str, help: str) -> None:
+    def __init__(self, reason: str, help: str, needs: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.help = help
+        self.needs = needs
 
 
 @dataclass(frozen=True)

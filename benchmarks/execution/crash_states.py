@@ -27,6 +27,7 @@ import pytest  # noqa: E402
 
 from pgx_compiler.evidence import sweep as sweeping  # noqa: E402
 from pgx_compiler.evidence.canonical import archive, canonical_json, digest  # noqa: E402
+from pgx_compiler.evidence.retention import Rule  # noqa: E402
 from pgx_compiler.evidence.store import ARRAYS, DOCUMENT, Artifact, Store  # noqa: E402
 from tests.evidence.test_crash_states import WEAKER, explore, two_nodes  # noqa: E402
 
@@ -90,7 +91,7 @@ def history(seed: int, length: int):
                 elif action == "sweep" and number == length - 1:
                     # what goes is no longer promised from the moment that it may go
                     promise(("forget", None))
-                    sweeping.sweep(store, sweeping.Rule(keep_runs=1), pretend=False, now=time.time() + 1e6)
+                    sweeping.sweep(store, Rule(keep_runs=1), pretend=False, now=time.time() + 1e6)
 
         return work
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from pgx_compiler.analysis.resolved import Format
+from runtimes.engines import machine, sandbox
 from runtimes.target import framework_for
 
 LEAST_PYTHON = (3, 11)
@@ -43,7 +44,7 @@ class Looked:
 
 def look(store: Path) -> list[Looked]:
     """Everything, the most needed first; `store` is where evidence would be kept."""
-    return [*_python(), *_distributions(), *_places(store), *_machine(), *_for_pdf()]
+    return [*_python(), *_distributions(), *_places(store), *_machine(), *_protections(), *_for_pdf()]
 
 
 def _python() -> Iterator[Looked]:
@@ -107,7 +108,7 @@ def _places(store: Path) -> Iterator[Looked]:
 
 
 def _machine() -> Iterator[Looked]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = machine.cores()
     advice = "" if cores > 1 else "one step at a time is computed here: `pgx run -j 1`"
     yield Looked("cores", str(cores), "advice" if advice else "good", advice)
     total, free = _memory()
@@ -125,6 +126,27 @@ def _memory() -> tuple[int, int]:
         return 0, 0
     found = {name: int(kilobytes) * 1024 for name, kilobytes in re.findall(r"(\w+):\s+(\d+) kB", text)}
     return found.get("MemTotal", 0), found.get("MemAvailable", 0)
+
+
+def _protections() -> Iterator[Looked]:
+    """What a worker is locked up with here, by locking one up."""
+    found = sandbox.tried_here()
+    for name, meaning in sandbox.PROTECTIONS.items():
+        if name in found.on:
+            yield Looked(f"sandbox: {name}", f"{found.on[name]}: {meaning}", "good")
+        else:
+            why = found.lacks.get(name, "it could not be set up")
+            advice = f"not so here: {meaning}; run models of strangers elsewhere. {_WAYS[name]}"
+            yield Looked(f"sandbox: {name}", why, "advice", advice)
+
+
+_WAYS = {
+    "files": "It needs Linux 5.13 or later with Landlock in the list /sys/kernel/security/lsm",
+    "network": "It needs user namespaces (in a container, a seccomp profile that allows `unshare`) or seccomp filters",
+    "processes": "It needs Linux with seccomp filters, on x86-64 or ARM64",
+    "limits": "It needs POSIX resource limits",
+}
+"""What would give a protection."""
 
 
 def _for_pdf() -> Iterator[Looked]:

@@ -16,23 +16,8 @@ from typing import Any
 
 from pgx_compiler.evidence.canonical import canonical_json
 from pgx_compiler.evidence.disk import make_folder, sync_folder
+from pgx_compiler.evidence.retention import Rule
 from pgx_compiler.evidence.store import DamagedEvidence, Store, object_path
-
-KEEP_RUNS = 10
-"""Runs of one audit that count."""
-GRACE = 24 * 3600.0
-"""Seconds that everything stays, used or not: longer than a run takes that has sealed nothing yet."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """What may go."""
-
-    keep_runs: int = KEEP_RUNS
-    grace: float = GRACE
-    """Seconds."""
-    most_bytes: int | None = None
-    """Of the runs that count, the oldest stop counting until the rest fits; the newest of each audit always counts."""
 
 
 @dataclass

@@ -23,6 +23,7 @@ from pgx_compiler.modalities.table import Table, TableSetting
 from runtimes import datasets
 from runtimes.adaptation import Adaptation
 from runtimes.capabilities import Inputs, View
+from runtimes.powers import Powers
 from runtimes.target import framework_for, frameworks
 
 
@@ -72,10 +73,11 @@ class Bench:
             for location, digest in source.get("beside", {}).items()
         }
         adapts = source["format"] == "onnx"
-        view = View(score, source["task"], source["output"], Adaptation.of(said if adapts else {}, beside))
+        powers = Powers.of(source.get("powers", {}))
+        view = View(score, source["task"], source["output"], Adaptation.of(said if adapts else {}, beside), powers)
         opened = open_view(framework, path, view)
         if said and not adapts:
-            tensors = {tensor.name: tensor for tensor in framework.inspect(path).inputs}
+            tensors = {tensor.name: tensor for tensor in framework.inspect(path, view).inputs}
             opened = with_fixed(opened, tensors, Adaptation.of(said).inputs)
         names = {ours: theirs for ours, theirs in source["renamed"].items() if ours != theirs}
         return renamed(opened, names) if names else opened

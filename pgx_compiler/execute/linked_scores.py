@@ -5,6 +5,7 @@ from typing import Any
 
 from runtimes.capabilities import Floats, Inputs, Predictor, Spent, View
 from runtimes.formats.scores import sigmoid, softmax
+from runtimes.powers import NO_POWERS
 from runtimes.target import ModelFileError
 
 
@@ -32,8 +33,9 @@ def open_view(framework: Any, path: Path, view: View) -> Any:
     try:
         return framework.open_model(path, view)
     except ModelFileError:
-        facts = framework.inspect(path)
+        trusted = [View("value", powers=view.powers)] if view.powers != NO_POWERS else []
+        facts = framework.inspect(path, *trusted)
         if view.score != "probability" or {"probability", "logit"} & facts.scores != {"logit"}:
             raise
-        logits = View("logit", view.task, view.output, view.adaptation)
+        logits = View("logit", view.task, view.output, view.adaptation, view.powers)
         return LinkedPredictor(framework.open_model(path, logits), single=facts.n_outputs == 1)

@@ -52,13 +52,15 @@ def state(
     seed: int = 0,
     row_ids: Sequence[object] | None = None,
     progress: Progress | None = None,
+    part: slice | None = None,
 ) -> list[RowReport]:
-    """Run a local explanation on every row; ``table`` for methods that ask for real values."""
+    """Run a local explanation on every row, or on a part of them; ``table`` for methods that ask for real values."""
     ids = list(range(len(rows))) if row_ids is None else list(row_ids)
     tick = progress or (lambda _done, _total: None)
+    asked = range(len(rows))[part or slice(None)]
     wants_table = TableRow in typing.get_type_hints(declaration.function).values()
     found: list[RowReport] = []
-    for index, row_id in enumerate(ids):
+    for done, index in enumerate(asked, 1):
         first: Game | TableRow
         if wants_table:
             assert table is not None
@@ -66,9 +68,9 @@ def state(
         else:
             target = int(rows.target[index])
             first = game_of_row(model, rows.inputs, index, rows.references, rows.features, target)
-        rng = [row_rng(seed, row_id)] if declaration.stochastic else []
+        rng = [row_rng(seed, ids[index])] if declaration.stochastic else []
         found.append(declaration.function(first, params, *rng))
-        tick(index + 1, len(ids))
+        tick(done, len(asked))
     return found
 
 
@@ -83,15 +85,36 @@ def judge(
     progress: Progress | None = None,
 ) -> Scores:
     """Run a faithfulness check on every row's explanation, ``values (rows, features)``."""
+    return scores_of(declaration, judge_rows(declaration, model, rows, values, params, seed, row_ids, progress))
+
+
+def judge_rows(
+    declaration: Declaration,
+    model: Predictor,
+    rows: Rows,
+    values: Floats,
+    params: Params,
+    seed: int = 0,
+    row_ids: Sequence[object] | None = None,
+    progress: Progress | None = None,
+    part: slice | None = None,
+) -> list[RowScore]:
+    """What a faithfulness check says of each row, or of a part of them."""
     ids = list(range(len(rows))) if row_ids is None else list(row_ids)
     tick = progress or (lambda _done, _total: None)
+    asked = range(len(rows))[part or slice(None)]
     found: list[RowScore] = []
-    for index, row_id in enumerate(ids):
+    for done, index in enumerate(asked, 1):
         target = int(rows.target[index])
         game = game_of_row(model, rows.inputs, index, rows.references, rows.features, target)
-        rng = [row_rng(seed, row_id)] if declaration.stochastic else []
+        rng = [row_rng(seed, ids[index])] if declaration.stochastic else []
         found.append(declaration.function(game, values[index, : game.n_features], params, *rng))
-        tick(index + 1, len(ids))
+        tick(done, len(asked))
+    return found
+
+
+def scores_of(declaration: Declaration, found: Sequence[RowScore]) -> Scores:
+    """A faithfulness check over its rows."""
     extra = {name: np.array(_of_one_length([score.extra for score in found], name)) for name in found[0].extra}
     return Scores(
         np.array([score.score for score in found], np.float64),
@@ -196,7 +219,9 @@ __all__ = [
     "base_values",
     "compare",
     "judge",
+    "judge_rows",
     "make_global",
     "row_rng",
+    "scores_of",
     "state",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgx_compiler.evidence.results import FeatureValues
-from pgx_compiler.methods.declaration import Declaration, Params, Shape
+from pgx_compiler.methods.declaration import ROWS_OF_A_BATCH, Declaration, Params, Shape
 from pgx_compiler.methods.embedding import above_embedding, onto_inputs
 from pgx_compiler.modalities.features import FIXED, Rows
 from pgx_compiler.modalities.game import game_of_row
@@ -65,26 +65,34 @@ def attribute(
     seed: int = 0,
     row_ids: Sequence[object] | None = None,
     progress: Progress | None = None,
+    part: slice | None = None,
 ) -> Attributed:
     """Explain rows with one method; per-row games or batches as its declaration says.
 
-    Of several targets (`Rows.targets`) a game answers all at once, and a method that asks no model rows is called for each.
-    A gradient method would cost as much again for each of them: it explains the primary one alone.
+    With a `part`, whose first row is a multiple of `Declaration.rows_together`, only those rows: what they are given is
+    to the bit what they are given among all.
+
+    Of several targets (`Rows.targets`) a game answers all at once; any other method is called again for each of them, unless
+    they are too many (`Declaration.times_for_targets`): then it explains the primary one alone.
     """
     ids = list(range(len(rows))) if row_ids is None else list(row_ids)
     tick = progress or (lambda _done, _total: None)
+    shared = rows.references.shared
+    if part is not None:
+        rows, ids = rows.of_rows(part), ids[part]
     make = _games if declaration.per_row else _batches
     found = make(declaration, model, rows, params, seed, ids, tick)
     asked = rows.target[:, None] if rows.targets is None else rows.targets
     shape = Shape(len(rows), len(rows.features), len(rows.references))
-    if rows.targets is not None and not declaration.per_row and declaration.gives_every_target(params, shape):
-        found = _for_each_target(found, declaration, model, rows, params, seed, ids)
-    scores = model.predict(rows.inputs)[np.arange(len(rows))[:, None], asked]
+    if rows.targets is not None and not declaration.per_row:
+        if declaration.times_for_targets(params, shape, rows.targets.shape[1]) is not None:
+            found = _for_each_target(found, declaration, model, rows, params, seed, ids)
+    scores = _scores(declaration, model, rows)[np.arange(len(rows))[:, None], asked]
     at = (np.arange(len(rows)), rows.primary)
     if found.bases is not None:
-        base, bases = None, found.bases
+        base, bases = found.every_bases, found.bases
     else:
-        base = _base_values(model, rows, asked)
+        base = _base_values(model, rows, asked, shared=shared)
         bases = base[at]
     several = None
     if rows.targets is not None and found.every is not None and base is not None:
@@ -100,6 +108,16 @@ def attribute(
     )
 
 
+def _scores(declaration: Declaration, model: Predictor, rows: Rows) -> Floats:
+    """The model's score of each row, ``(rows, outputs)``, asked for in the groups in which rows are explained.
+
+    In one call for all, its last bits would depend on how many rows there are, and so on where they are cut into parts.
+    """
+    step = declaration.rows_together or len(rows)
+    parts = [model.predict(rows.of_rows(slice(at, at + step)).inputs) for at in range(0, len(rows), step)]
+    return np.concatenate(parts)
+
+
 @dataclass(frozen=True)
 class _Found:
     """What a method gave for the primary target, and for every target where it has been asked for them."""
@@ -113,6 +131,8 @@ class _Found:
     every: Floats | None = None
     """``(rows, features, outputs)``."""
     every_error: Floats | None = None
+    every_bases: Floats | None = None
+    """``(rows, outputs)``, where `bases` is given."""
 
 
 def _games(
@@ -169,9 +189,8 @@ def _batches(
     bases: list[Floats] = []
     maps: dict[str, list[NDArray[Any]]] = {}
     notes: dict[str, list[Floats]] = {}
-    step = max(1, min(8, len(rows)))
-    for start in range(0, len(rows), step):
-        part = slice(start, min(start + step, len(rows)))
+    for start in range(0, len(rows), ROWS_OF_A_BATCH):
+        part = slice(start, min(start + ROWS_OF_A_BATCH, len(rows)))
         rng = row_rng(seed, ids[start])
         seen: tuple[Predictor, Rows] = (model, rows.of_rows(part))
         if declaration.capability in ("Differentiable", "RulePropagating"):
@@ -211,20 +230,23 @@ def _for_each_target(
     seed: int,
     ids: Sequence[object],
 ) -> _Found:
-    """Call a method that asks no model rows for each further target."""
+    """Call a method again for each further target of a row: for the primary one it has been called already."""
     assert rows.targets is not None
-    each: list[_Found] = []
-    for place, column in enumerate(rows.targets.T):
-        own = found
-        if (column != rows.target).any():
-            own = _batches(declaration, model, rows.of_target(place), params, seed, ids, lambda _done, _total: None)
-        each.append(own)
-    errors = [one.error for one in each if one.error is not None]
-    return replace(
-        found,
-        every=np.stack([one.values for one in each], axis=2),
-        every_error=np.stack(errors, axis=2) if len(errors) == len(each) else None,
-    )
+    here, (_, count) = np.arange(len(rows)), rows.targets.shape
+    # Of each row the places of its other targets, in order.
+    others = np.array([[place for place in range(count) if place != own] for own in rows.primary], np.int64)
+    values = np.repeat(found.values[:, :, None], count, axis=2)
+    errors = None if found.error is None else np.repeat(found.error[:, :, None], count, axis=2)
+    bases = None if found.bases is None else np.repeat(found.bases[:, None], count, axis=1)
+    for places in others.T:
+        asked = Rows(rows.inputs, rows.targets[here, places], rows.references, rows.features)
+        one = _batches(declaration, model, asked, params, seed, ids, lambda _done, _total: None)
+        values[here, :, places] = one.values
+        if errors is not None and one.error is not None:
+            errors[here, :, places] = one.error
+        if bases is not None and one.bases is not None:
+            bases[here, places] = one.bases
+    return replace(found, every=values, every_error=errors, every_bases=bases)
 
 
 def _padded(values: Floats, features: int) -> Floats:
@@ -234,12 +256,18 @@ def _padded(values: Floats, features: int) -> Floats:
 
 def base_values(model: Predictor, rows: Rows) -> Floats:
     """Worth of the empty coalition for each row's target: the mean score over its references, ``(rows,)``."""
-    return _base_values(model, rows, rows.target[:, None])[:, 0]
+    return _base_values(model, rows, rows.target[:, None], shared=rows.references.shared)[:, 0]
 
 
-def _base_values(model: Predictor, rows: Rows, targets: Integers) -> Floats:
-    """Worth of the empty coalition for each row's targets ``(rows, k)``, at the model rows of one."""
-    shared = len(next(iter(rows.references.inputs.values()))) == 1
+def _base_values(model: Predictor, rows: Rows, targets: Integers, *, shared: bool) -> Floats:
+    """Worth of the empty coalition for each row's targets ``(rows, k)``, at the model rows of one.
+
+    Args:
+        model: asked for scores.
+        rows: a part of them may be a single row, which says nothing of whether all share their references.
+        targets: ``(rows, k)``.
+        shared: whether they do.
+    """
     fixed = any((owner == FIXED).any() for owner in rows.features.owners.values())
     if shared and not fixed and not rows.references.packed:
         scores = model.predict(rows.references.of_row(0)).mean(axis=0)

@@ -52,6 +52,16 @@ number for each row."""
 Stage = Literal["precaution", "perturbation", "gradient", "agreement", "faithfulness"]
 
 
+ROWS_OF_A_BATCH = 8
+"""Rows that one call of a method that takes several explains: part of its answer, since the last bits of a framework's
+numbers depend on the batch, and a method that draws does so for the batch."""
+
+
+TARGETS_OF_A_BATCH = 10
+"""Targets, at most, that a method explains that has to be called again for each of them (its gradient is of one output). Of more,
+such as all classes of a large classifier, it explains the first alone: each would cost as much again."""
+
+
 class Params(Documented):
     """Base of every method's parameters: frozen, strict about unknown keys, documented where declared."""
 
@@ -120,6 +130,9 @@ class Declaration:
     """The requested quantity that this method computes (``shapley_values``)."""
     exact: bool = False
     """It computes `estimates` without sampling error."""
+    relative_error: float | None = None
+    """Where it samples: error over that of the ``shap`` package's Kernel explainer at equal model rows, the geometric mean of
+    what ``benchmarks/perturbation/rivals.py`` measures. Of two methods the compiler takes the more accurate."""
     admits: Callable[[ModelFacts, Shape, str], str | None] | None = None
     """``(model facts, shape, score)`` to None, or the reason why this method cannot be used."""
     needs: frozenset[str] = frozenset()
@@ -143,13 +156,26 @@ class Declaration:
         """``perturbation`` or ``gradient`` for an attribution method, else None."""
         return self.stage if self.gives == "attribution" else None
 
-    def gives_every_target(self, params: Params, shape: Shape) -> bool:
-        """Whether it explains several targets from the model rows of one: it plays games, or asks no model rows at all.
+    def times_for_targets(self, params: Params, shape: Shape, targets: int) -> int | None:
+        """How often it asks what one target costs, to explain several; None: it explains the first of them alone.
 
-        The price of a step is therefore that of one target, whatever ``explain.target`` asks for.
+        Once where it plays games, which answer for all outputs, or asks no model rows at all; else once for each target, as
+        long as they are not more than `TARGETS_OF_A_BATCH`.
         """
         cost = self.cost(params, shape)
-        return self.per_row or cost.forward + cost.backward == 0
+        if self.per_row or cost.forward + cost.backward == 0:
+            return 1
+        return targets if targets <= TARGETS_OF_A_BATCH else None
+
+    @property
+    def rows_together(self) -> int | None:
+        """How many rows, from the first on, are worked on together and apart from all others; None: all of them.
+
+        Rows may be computed in several places where the border between two of them is a multiple of this.
+        """
+        if self.gives not in ("attribution", "local") and self.stage != "faithfulness":
+            return None
+        return 1 if self.per_row or self.gives != "attribution" else ROWS_OF_A_BATCH
 
     @property
     def explains(self) -> bool:
@@ -255,6 +281,7 @@ def attribution(
     unit: str = "score",
     estimates: str | None = None,
     exact: bool = False,
+    relative_error: float | None = None,
     admits: Callable[[ModelFacts, Shape, str], str | None] | None = None,
     quantities: Mapping[str, Quantity] | None = None,
     version: int = 1,
@@ -272,6 +299,7 @@ def attribution(
         unit=unit,
         estimates=estimates,
         exact=exact,
+        relative_error=relative_error,
         admits=admits,
         quantities=quantities or {},
         gives="attribution",

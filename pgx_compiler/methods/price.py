@@ -15,6 +15,8 @@ class Shape:
     """Rows of the data set: of all splits."""
     test_rows: int = 0
     """Those of them that are test rows; 0 where the audit has none."""
+    channels: int | None = None
+    """Of what the layer gives that the parameters name; None where they name none, or the file does not say it."""
 
     @property
     def train_rows(self) -> int:

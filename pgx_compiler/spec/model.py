@@ -141,6 +141,9 @@ class Model(SpecModel):
     """Names of the classes in output order."""
     inputs: dict[str, InputSpec] = semantic({})
     """What the file cannot say of its inputs, by input name."""
+    custom_objects: list[str] | None = semantic_if_given(None, min_length=1, max_length=100)
+    """Classes and functions of others that the Keras file uses, by name. A spec can only ask: the file stays refused until
+    the person who runs the audit trusts it (`pgx trust`)."""
 
 
 class Preprocess(SpecModel):
@@ -315,9 +318,9 @@ class Explain(SpecModel):
     score: Literal["logit", "probability", "log_odds", "value"] | None = semantic(None)
     """The quantity explained (default: logit where both files have it, log_odds for trees, value for regression)."""
     target: str | Annotated[list[str], Field(min_length=1)] = semantic("predicted")
-    """The class explained: ``predicted``, ``label``, or a class name. A list of those, or ``all``, explains several from the
-    same model rows: gradient methods the first alone (of ``all``: the predicted class), and comparisons, judgements and
-    charts are about it. Regression has no target."""
+    """The class explained: ``predicted``, ``label``, or a class name. A list of those, or ``all``, explains several:
+    games from the same model rows, gradient methods at the price of each (of more than ten the first alone; of ``all``: the
+    predicted class). Comparisons, judgements and charts are about the first. Regression has no target."""
     rows: RowSelection = semantic(RowSelection.model_validate({"from": "test", "sample": 32}))
     """The rows explained."""
     features: FeatureChoice = semantic(FeatureChoice())

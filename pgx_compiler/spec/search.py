@@ -76,7 +76,10 @@ class Tuning(SpecModel):
     search: Literal["hyperopt.tpe", "hyperopt.rand", "hyperopt.anneal"] = semantic("hyperopt.tpe")
     """The search algorithm."""
     trials: int = semantic(20, ge=1, le=2000)
-    """Candidates tried, the audited settings included as the first."""
+    """Candidates tried, the audited settings included as the first. Raised later, it keeps those that were tried."""
+    parallel: int = semantic(4, ge=1, le=64)
+    """Candidates that may be trained at once. What is tried next is drawn from the results of all trials but the last so
+    many less one, whether they are in or not: so the same spec tries the same candidates on every machine."""
     space: dict[str, Dimension] = semantic(min_length=1)
     """Searched settings by address: ``layers.dense.units``, ``optimizer.learning_rate``, ``fit.batch_size``."""
     fit: Fit = semantic(Fit())

@@ -6,7 +6,7 @@ import re
 import types
 import typing
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -185,7 +185,9 @@ def _diagnostic(place: _Place, complaint: Any, document: Document) -> Diagnostic
         message = f"`{place.key}` must {limit}, but is {_described(place.value)}"
         return Diagnostic(OUT_OF_RANGE, message, span, _help(place), path=place.path)
     if kind in ("value_error", "assertion_error"):
-        return Diagnostic(OUT_OF_RANGE, _own_words(place, complaint["msg"]), span, _help(place), path=place.path)
+        named = _key_named(place, complaint["msg"])
+        span = document.value_span(named.path)
+        return Diagnostic(OUT_OF_RANGE, _own_words(place, complaint["msg"]), span, _help(named), path=named.path)
     if words and isinstance(place.value, str):
         return _unknown_word(place, words, document)
     message = f"`{place.key}` takes {expected(place.annotation)}, but this is {_described(place.value)}"
@@ -224,6 +226,18 @@ def _is_older(version: Any, known: list[Any]) -> bool:
     """Whether a version of the language comes before those that are known: then `pgx upgrade` may help."""
     number, *numbers = (re.fullmatch(r"pgx/v(\d{1,4})", str(one)) for one in (version, *known))
     return number is not None and all(one is not None and int(number[1]) < int(one[1]) for one in numbers)
+
+
+def _key_named(place: _Place, message: str) -> _Place:
+    """Of a complaint about several keys of a mapping: the first that it names and that stands there."""
+    arm = _bare(place.annotation)
+    if not _is_model(arm) or not isinstance(place.value, dict):
+        return place
+    key = next((word for word in re.findall(r"`(\w+)`", message) if word in place.value), None)
+    if key is None:
+        return place
+    path, field = (*place.path, key), _fields(arm).get(key)
+    return replace(place, path=path, key=key, owner=arm, owner_path=place.path, field=field, value=place.value[key])
 
 
 def _own_words(place: _Place, message: str) -> str:

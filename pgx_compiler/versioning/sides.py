@@ -13,6 +13,7 @@ from pgx_compiler.evidence.canonical import digest
 from pgx_compiler.plan.plan import SCHEMA as PLAN_SCHEMA
 from pgx_compiler.plan.plan import Plan
 from pgx_compiler.plan.semantics import semantic_part
+from pgx_compiler.plan.shards import folded_documents
 from pgx_compiler.report.factsheet import Factsheet
 from pgx_compiler.spec.extends import MOST_FILES
 from pgx_compiler.spec.model import AuditSpec
@@ -114,7 +115,7 @@ def _question_of_plan(plan: Mapping[str, Any]) -> Question | None:
 
 
 def _nodes(plan: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    return {node["id"]: node for node in plan["nodes"]}
+    return folded_documents({node["id"]: node for node in plan["nodes"]})
 
 
 def _of_document(path: Path) -> Side:

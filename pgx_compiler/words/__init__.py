@@ -9,6 +9,7 @@ import importlib
 import json
 import os
 import pkgutil
+import re
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -39,9 +40,26 @@ def words() -> Mapping[str, Word]:
     return {name.replace("_", "-"): cast(Word, importlib.import_module(f"{__name__}.{name}")) for name in names}
 
 
-def say(text: str) -> None:
-    """For people: stderr."""
-    print(text, file=sys.stderr)  # noqa: T201
+_MOVING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+"""What moves a terminal's cursor, gives it commands, or hides and turns text; tabs and newlines are let through."""
+
+
+def harmless(text: str) -> str:
+    """Text for a terminal: what would control it is spelled out, as names and messages come from models and data."""
+    return _MOVING.sub(lambda found: f"<U+{ord(found[0]):04X}>", text)
+
+
+def say(text: str, *, painted: bool = False) -> None:
+    """For people: stderr. Where it cannot be written nothing is said; the exit status and the files still tell.
+
+    Args:
+        text: what to say; characters that would control a terminal are spelled out.
+        painted: it holds escapes of our own, and is harmless already.
+    """
+    try:
+        print(text if painted else harmless(text), file=sys.stderr, flush=True)  # noqa: T201
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 class CannotAnswer(Exception):  # noqa: N818
@@ -51,11 +69,13 @@ class CannotAnswer(Exception):  # noqa: N818
 def answer(text: str) -> None:
     """For programs: stdout. Where its reader has gone nothing is said any more; the exit status still tells.
 
+    Programs get the text as it is; on a terminal, characters that would control it are spelled out.
+
     Raises:
         CannotAnswer: stdout cannot take it, though somebody reads.
     """
     try:
-        print(text, flush=True)  # noqa: T201
+        print(harmless(text) if sys.stdout.isatty() else text, flush=True)  # noqa: T201
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
@@ -67,7 +87,8 @@ def answer_json(value: Any) -> None:
     """Plain values as JSON, on stdout."""
     from pgx_compiler.evidence.canonical import plain
 
-    answer(json.dumps(plain(value), indent=2, ensure_ascii=False))
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False)
+    answer(_MOVING.sub(lambda found: f"\\u{ord(found[0]):04x}", text))  # the same value: they stand inside strings
 
 
 def show_diagnostics(diagnostics: Any, sources: Mapping[str, str], format: str, *subjects: str) -> None:
@@ -84,8 +105,10 @@ def show_diagnostics(diagnostics: Any, sources: Mapping[str, str], format: str, 
     chosen = format_called(format)
     people = chosen.STREAM == "stderr"
     text = chosen.render(diagnostics, sources, subjects, _terminal() if people else None).rstrip("\n")
-    if text:
-        (say if people else answer)(text)
+    if text and people:
+        say(text, painted=True)
+    elif text:
+        answer(text)
 
 
 def _terminal() -> Any:

@@ -98,4 +98,4 @@ def _drawn(plan: "Plan", outlook: "Outlook", kind: str) -> str:
     if kind == "text":
         return text.render(plan.graph if only is None else plan.graph.only(only)).rstrip("\n")
     name = f"{plan.audit.spec.metadata.name} {plan.audit.spec.metadata.version}"
-    return dot.render(plan.graph, name, only) if kind == "dot" else mermaid.render(plan.graph, name, only)
+    return dot.render(plan.folded, name, only) if kind == "dot" else mermaid.render(plan.folded, name, only)

@@ -11,7 +11,7 @@ FORMATS = ("text", "json")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the word's own arguments."""
-    from pgx_compiler.evidence.sweep import KEEP_RUNS
+    from pgx_compiler.evidence.retention import KEEP_RUNS
 
     parser.add_argument(
         "spec", nargs="?", default=".", help="a spec or folder of the project (default: here); PGX_STORE comes first"
@@ -41,8 +41,9 @@ def run(options: argparse.Namespace) -> int:
     from pgx_compiler.driver import store_of
     from pgx_compiler.evidence.ledger import BrokenLedger
     from pgx_compiler.evidence.locks import NoLocks
+    from pgx_compiler.evidence.retention import Rule
     from pgx_compiler.evidence.store import LaterLayout
-    from pgx_compiler.evidence.sweep import Rule, sweep
+    from pgx_compiler.evidence.sweep import sweep
 
     place = Path(options.spec)
     store = store_of(place / "audit.yaml" if place.is_dir() else place)

@@ -4,13 +4,13 @@ import argparse
 
 from pgx_compiler.words import PASSED, answer
 
-HELP = "print a JSON Schema: of the audit language, or of factsheet.json"
+HELP = "print a JSON Schema: of the audit language, of factsheet.json, or of a line of events.jsonl"
 FORMATS = ("text", "json")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the word's own arguments."""
-    parser.add_argument("of", nargs="?", choices=("audit", "factsheet"), default="audit")
+    parser.add_argument("of", nargs="?", choices=("audit", "factsheet", "events"), default="audit")
 
 
 def run(options: argparse.Namespace) -> int:

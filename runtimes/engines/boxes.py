@@ -1,15 +1,51 @@
 """Boxes: the private folders of jobs, and what a worker may see of the store."""
 
+import contextlib
+import fcntl
+import itertools
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+
+
+class Area:
+    """One engine's part of the folder of boxes. It is locked while the engine lives; what a dead one left is swept."""
+
+    def __init__(self, boxes: Path) -> None:
+        boxes.mkdir(parents=True, exist_ok=True)
+        _sweep(boxes)
+        self.folder = Path(tempfile.mkdtemp(prefix="engine-", dir=boxes))
+        self._lock = os.open(self.folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with contextlib.suppress(OSError):  # a file system without locks: nobody sweeps there either
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def close(self) -> None:
+        """Delete everything."""
+        remove(self.folder)
+        os.close(self._lock)
+
+
+_LOCK = "lock"
+
+
+def _sweep(boxes: Path) -> None:
+    """Delete what engines left that were killed: nobody holds their lock."""
+    for folder in boxes.glob("engine-*"):
+        with contextlib.suppress(OSError):
+            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove(folder)
+            finally:
+                os.close(lock)
 
 
 def new_box(boxes: Path) -> Path:
     """An empty folder that nobody else has."""
-    boxes.mkdir(parents=True, exist_ok=True)
+    if not boxes.is_dir():
+        boxes.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix="box-", dir=boxes))
 
 
@@ -17,12 +53,51 @@ def show(store: Path, view: Path, reads: Iterable[str]) -> None:
     """Make objects of a store visible below another folder: linked where the file system can, else copied."""
     for name in reads:
         target = view / name
-        if target.exists():
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.parent.is_dir():
+            target.parent.mkdir(parents=True, exist_ok=True)
         try:
             os.link(store / name, target)
         except FileExistsError:
             continue
         except OSError:
             shutil.copyfile(store / name, target)
+
+
+def remove(folder: Path) -> None:
+    """Delete a folder that hostile work may have filled: however deep, whatever it holds, whoever may enter it.
+
+    What cannot be deleted stays, silently: an engine that is opened later tries again.
+    """
+    if folder.is_symlink():
+        return
+    with contextlib.suppress(OSError):
+        folder.chmod(0o700)
+    numbers = itertools.count()
+    stuck: set[str] = set()
+    while below := [name for name in _emptied(folder, folder, numbers) if name not in stuck]:
+        for name in below:
+            with contextlib.suppress(OSError):
+                os.chmod(folder / name, 0o700)  # a folder: links were deleted
+            _emptied(folder / name, folder, numbers)
+            try:
+                os.rmdir(folder / name)
+            except OSError:
+                stuck.add(name)
+    with contextlib.suppress(OSError):
+        folder.rmdir()
+
+
+def _emptied(place: Path, top: Path, numbers: Iterator[int]) -> list[str]:
+    """Delete the files of a folder and bring its folders up to the top, so that no path grows too long; its folders."""
+    found = []
+    with contextlib.suppress(OSError), os.scandir(place) as entries:
+        for entry in list(entries):
+            with contextlib.suppress(OSError):
+                if not entry.is_dir(follow_symlinks=False):
+                    os.unlink(entry.path)
+                elif place == top:
+                    found.append(entry.name)
+                else:
+                    os.chmod(entry.path, 0o700)
+                    os.rename(entry.path, top / f".risen-{next(numbers)}")
+    return found

@@ -4,12 +4,13 @@ A job reads objects of the store and leaves files in a folder of its own, its bo
 store: so a worker can be locked up in its box, and a cluster needs no shared disk.
 """
 
-import shutil
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+from runtimes.engines.boxes import remove
 
 Progress = Callable[[int, int], None]
 """``(done, total)``, in rows or whatever the work counts."""
@@ -51,6 +52,8 @@ class Job:
     """What its process has imported: jobs of one lane may share processes, jobs of two never do."""
     reads: tuple[str, ...] = ()
     """Objects of the store that it reads, as paths below the store's folder."""
+    apart: str = ""
+    """Jobs that differ in this never share a process: a model must not touch the answers of another."""
     limits: Limits = Limits()
 
 
@@ -62,11 +65,11 @@ class Delivered:
     folder: Path
     """What it left in its box: as untrusted as the model that it ran."""
     facts: Mapping[str, Any] = field(default_factory=dict)
-    """How it was run, for the record: ``retries``, ``worker``."""
+    """How it was run, for the record: ``retries``, ``worker`` (its process), ``sandbox`` (what protected the host)."""
 
     def discard(self) -> None:
         """Delete what is left of the box."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        remove(self.folder)
 
 
 Sandbox = Literal["auto", "required", "none"]
@@ -86,6 +89,12 @@ class Setting:
     """Folder for what workers print."""
     sandbox: Sandbox = "auto"
     """``auto``: every protection that this host gives; ``required``: refuse to run without them; ``none``."""
+    room: int | None = None
+    """Bytes that all workers together should hold; beyond them, idle ones are ended."""
+    lanes: tuple[str, ...] = ()
+    """Lanes that jobs will come for: what they import may be imported before the first of them comes."""
+    modules: tuple[str, ...] = ()
+    """Modules of the work, to be imported before the first job comes."""
 
 
 class WorkerDied(Exception):  # noqa: N818

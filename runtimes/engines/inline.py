@@ -3,7 +3,7 @@
 import traceback
 from concurrent.futures import Future
 
-from runtimes.engines.boxes import new_box
+from runtimes.engines.boxes import Area, new_box
 from runtimes.engines.contract import Delivered, Engine, Job, Place, Progress, Setting, WorkFailed, resolve
 
 
@@ -12,14 +12,15 @@ class InlineEngine:
 
     def __init__(self, setting: Setting) -> None:
         self._setting = setting
+        self._area = Area(setting.boxes)
 
     def submit(self, job: Job, progress: Progress) -> Future[Delivered]:
         """Run the work before returning."""
         future: Future[Delivered] = Future()
-        place = Place(self._setting.store, new_box(self._setting.boxes))
+        place = Place(self._setting.store, new_box(self._area.folder))
         try:
             said = resolve(job.function)(job.payload, place, progress)
-            future.set_result(Delivered(said, place.writes))
+            future.set_result(Delivered(said, place.writes, {"sandbox": "none"}))
         except Exception as error:  # noqa: BLE001  (handed on through the future, as a worker process would)
             Delivered({}, place.writes).discard()
             failed = WorkFailed(type(error).__name__, str(error), traceback.format_exc())
@@ -29,6 +30,7 @@ class InlineEngine:
 
     def close(self) -> None:
         """Nothing to stop."""
+        self._area.close()
 
 
 def open_engine(setting: Setting) -> Engine:

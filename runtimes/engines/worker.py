@@ -1,48 +1,61 @@
-"""The program of a worker process: jobs come in as JSON lines, progress and results go out as JSON lines."""
+"""What a worker process does: jobs come in as JSON lines, progress and results go out as JSON lines."""
 
 import contextlib
-import ctypes
+import importlib
 import json
 import os
 import signal
-import sys
 import traceback
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from runtimes.engines import sandbox
 from runtimes.engines.contract import Place, resolve
 
-_PR_SET_PDEATHSIG = 1
+
+def live(line: int, folder: Path, module: str, memory: int | None, *, locked: bool) -> None:
+    """Be a worker until the engine hangs up.
+
+    Args:
+        line: descriptor of the socket to the engine.
+        folder: its own part of the boxes: ``view`` is read, ``boxes`` and ``home`` are changed, nothing else is its concern.
+        module: where its first job's function is; our own code, and found before the sandbox is closed.
+        memory: bytes that it may come to hold.
+        locked: whether the sandbox is set up.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the engine decides; Ctrl-C reaches it alone
+    with contextlib.suppress(Exception):  # the job will meet it again, and say it
+        importlib.import_module(module)
+    home = folder / "home"
+    sandbox.settle(home)
+    changes = (home, folder / "boxes")
+    confined = sandbox.confine((folder / "view",), changes, memory) if locked else sandbox.Confined()
+    _say(line, {"ready": confined.on, "lacks": confined.lacks})
+    for asked in _lines(line):
+        os.chdir(asked["writes"])
+        number = asked["job"]
+        told = _answered(asked, lambda done, total: _say(line, {"progress": [done, total], "job": number}))  # noqa: B023
+        _say(line, {**told, "job": number})
+        os.chdir(home)
 
 
-def main() -> None:
-    """Serve until the parent closes the pipe or dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides; Ctrl-C reaches it alone
-    if sys.platform == "linux":
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # libraries print; what the parent reads must be ours alone
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    for line in sys.stdin:
-        job = json.loads(line)
-        try:
-            function = resolve(job["function"])
-            place = Place(Path(job["reads"]), Path(job["writes"]))
-            done = function(job["payload"], place, lambda done, total: _say(answers, {"progress": [done, total]}))
-            _say(answers, {"done": done})
-        except Exception as error:  # noqa: BLE001  (the parent must hear of every failure)
-            traceback.print_exc()
-            _say(
-                answers,
-                {"failed": type(error).__name__, "message": str(error), "details": traceback.format_exc()},
-            )
+def _answered(asked: Mapping[str, Any], progress: Callable[[int, int], None]) -> dict[str, Any]:
+    try:
+        function = resolve(asked["function"])
+        return {"done": function(asked["payload"], Place(Path(asked["reads"]), Path(asked["writes"])), progress)}
+    except Exception as error:  # noqa: BLE001  (the engine must hear of every failure)
+        traceback.print_exc()
+        return {"failed": type(error).__name__, "message": str(error), "details": traceback.format_exc()}
 
 
-def _say(answers: TextIO, message: dict[str, Any]) -> None:
-    answers.write(json.dumps(message) + "\n")
-    answers.flush()
+def _lines(line: int) -> Iterator[Mapping[str, Any]]:
+    with os.fdopen(line, "rb", closefd=False) as asked:
+        for one in asked:
+            yield json.loads(one)
 
 
-if __name__ == "__main__":
-    main()
+def _say(line: int, message: Mapping[str, Any]) -> None:
+    left = memoryview((json.dumps(message) + "\n").encode("ascii"))
+    while left:
+        left = left[os.write(line, left) :]

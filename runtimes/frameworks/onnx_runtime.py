@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from runtimes.capabilities import Coalitions, Floats, Inputs, Spent, Tree, View
 from runtimes.formats.batches import conform, n_rows, probe, rows_that_fit, slices
 from runtimes.formats.calls import in_calls, is_of_memory
+from runtimes.formats.onnx_classifiers import with_logits
 from runtimes.formats.onnx_composing import Composing
 from runtimes.formats.onnx_external import has_external_data
 from runtimes.formats.onnx_facts import (
@@ -52,6 +53,14 @@ _MOST_ROWS = 4096
 """A call's own cost (about 20 microseconds) no longer shows above this many rows, however small they are."""
 
 
+def warm_up() -> None:
+    """Import what every model needs, and open none: processes are forked from here."""
+    import onnx
+    import onnxruntime
+
+    del onnx, onnxruntime
+
+
 def inspect(path: Path, view: View | None = None) -> ModelFacts:
     """Read static facts of an ONNX file, as it will answer under a view. Raises `ModelFileError`."""
     return facts_of(path, view)
@@ -76,7 +85,7 @@ def open_model(path: Path, view: View) -> "OnnxPredictor":
 
     def again() -> Any:
         # Read anew where a game wants it: most handles never need a second copy of the weights.
-        return exposing(adapted_inputs(path, read_model(path, asked.beside), asked.inputs), setting)
+        return exposing(_graph_of(path, view), setting)
 
     if setting.rows is None:  # else no call may hold another number of rows
         handle.composing = Composing(again, lambda part: session_of(path, part), handle)
@@ -105,7 +114,7 @@ def reading_of(path: Path, view: View) -> tuple[Any, tuple[TensorFacts, ...], Se
         ModelFileError: the file is refused, or cannot give this score.
     """
     asked = view.adaptation
-    model = adapted_inputs(path, read_model(path, asked.beside), asked.inputs)
+    model = _graph_of(path, view)
     shapes = inferred_shapes(model)
     tail = tail_of(path, model, view.output)
     ensemble = None if asked.shapes_output else ensemble_of(model, tail)
@@ -122,6 +131,13 @@ def reading_of(path: Path, view: View) -> tuple[Any, tuple[TensorFacts, ...], Se
     raw = _raw_kind(view, tail, ensemble)
     rows = rows_of_output(tail, shapes, inputs, asked)
     return model, inputs, Setting(view, tail, raw, ensemble, rows, widest_row(model, shapes))
+
+
+def _graph_of(path: Path, view: View) -> Any:
+    """A file's graph with its inputs adapted; where no probabilities are asked for, with the logits that it hides."""
+    asked = view.adaptation
+    model = adapted_inputs(path, read_model(path, asked.beside, view.powers), asked.inputs)
+    return model if view.score == "probability" else with_logits(model)
 
 
 def _raw_kind(view: View, tail: Tail, ensemble: Ensemble | None) -> str:

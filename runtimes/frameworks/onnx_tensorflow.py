@@ -40,6 +40,15 @@ HALVES = 1e-2
 _HALF_TYPES = frozenset({10, 16})
 
 
+def warm_up() -> None:
+    """Import what every model needs, and open none: processes are forked from here."""
+    import onnx
+    import onnxruntime
+
+    del onnx, onnxruntime
+    tensorflow()
+
+
 def inspect(path: Path, view: View | None = None) -> ModelFacts:
     """Read static facts of an ONNX file, as it will answer under a view. Raises `ModelFileError`."""
     return facts_of(path, view)

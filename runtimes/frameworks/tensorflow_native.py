@@ -15,7 +15,7 @@ from runtimes.formats.keras_facts import Head, facts_of, head_of, inputs_of, lay
 from runtimes.formats.keras_file import KerasFile, read_keras
 from runtimes.formats.keras_layers import LooksInside
 from runtimes.formats.keras_relevance import Propagates
-from runtimes.formats.keras_runtime import open_for_prediction, tensorflow, without_activation
+from runtimes.formats.keras_runtime import keras, open_for_prediction, tensorflow, without_activation
 from runtimes.formats.keras_training import KerasTrainable
 from runtimes.formats.saved_model_facts import end_of, output_position, saved_model_facts
 from runtimes.formats.saved_model_file import read_saved_model
@@ -48,6 +48,12 @@ TARGET = Target(
 _MOST_ROWS = 1024
 
 
+def warm_up() -> None:
+    """Import what every model needs, and open none: processes are forked from here."""
+    tensorflow()
+    keras()
+
+
 def inspect(path: Path, view: View | None = None) -> ModelFacts:
     """Read static facts of a Keras file or SavedModel, as it will answer under a view. Raises `ModelFileError`."""
     return saved_model_facts(path, view) if path.suffix.lower() == SAVED_MODEL else facts_of(path, view)
@@ -61,15 +67,15 @@ def open_model(path: Path, view: View) -> "KerasPredictor":
     """
     if path.suffix.lower() == SAVED_MODEL:
         return _open_saved_model(path, view)
-    facts_of(path)
-    file = read_keras(path)
+    facts_of(path, view)
+    file = read_keras(path, view.powers)
     return handle_of(file, lambda: open_for_prediction(file), view)
 
 
 def _open_saved_model(path: Path, view: View) -> "KerasPredictor":
     """Open a SavedModel by its signature; its variables stand beside it, or where the view says."""
     facts = saved_model_facts(path, view)
-    file = read_saved_model(path)
+    file = read_saved_model(path, view.powers)
     output = output_position(file, view.output)
     end = end_of(file, output)
     head = end.head

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pgx_compiler.evidence.canonical import digest
+from pgx_compiler.evidence.retention import Rule
 from pgx_compiler.evidence.store import Artifact, DamagedEvidence, Store
-from pgx_compiler.evidence.sweep import Rule, seal_run, sweep
+from pgx_compiler.evidence.sweep import seal_run, sweep
 from pgx_compiler.execute.claims import Claims
 
 WRITERS = 16

@@ -8,8 +8,9 @@ import pytest
 
 from pgx_compiler.cli import main
 from pgx_compiler.evidence.canonical import digest
+from pgx_compiler.evidence.retention import Rule
 from pgx_compiler.evidence.store import Artifact, Store
-from pgx_compiler.evidence.sweep import Rule, seal_run, sweep
+from pgx_compiler.evidence.sweep import seal_run, sweep
 
 NOW = time.time()
 LATER = NOW + 48 * 3600

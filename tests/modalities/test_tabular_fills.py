@@ -97,3 +97,27 @@ def test_words_codes_and_missing_values_have_distances_too(kind):
         assert found.inputs[name].shape == (3 if kind == "conditional" else 1, 4, *array.shape[1:])
     if kind == "conditional":
         assert (found.inputs["w"] == rows["w"][:, None]).mean() > 0.9  # another word is the farthest there is
+
+
+def test_the_furthest_row_has_of_each_feature_the_value_furthest_from_the_rows_own(table):
+    train, _ = table
+    rows = {"x": train["x"][[0, 60, 90]]}  # red, blue and green, of 60, 30 and 3 rows
+    held = fill(rows, train, "maximum_distance", features_of(COLUMNS, GROUPS)).inputs["x"]
+    assert held.shape == (3, 1, 5)
+    for row, other in zip(rows["x"], held[:, 0], strict=True):
+        for column in (0, 1):
+            ends = train["x"][:, column].min(), train["x"][:, column].max()
+            assert other[column] == max(ends, key=lambda end, at=row[column]: abs(end - at))
+    # Of the other colours the commonest, whole: blue where the row is red, red where it is not. But columns are
+    # standardised over the training rows together: any two colours are as far apart as any other two.
+    assert held[:, 0, 2:].tolist() == [[0, 1, 0], [1, 0, 0], [1, 0, 0]]
+
+
+def test_the_furthest_value_is_a_known_one_and_words_are_as_far_apart_as_each_other():
+    train = {"n": np.array([1.0, np.nan, 4.0, 2.0]), "w": np.array(["a", "b", "b", "c"], dtype=object)}
+    features = tabular.feature_map({"n": (), "w": ()}, {"columns": ("n", "w")})
+    rows = {"n": np.array([1.5, np.nan, 4.0]), "w": np.array(["b", "a", "z"], dtype=object)}
+    held = fill(rows, train, "maximum_distance", features).inputs
+    # Known are 1, 4 and 2 (middle 7/3): from 1.5 it is 4, from the middle too, from 4 it is 1.
+    assert held["n"][:, 0].tolist() == [4.0, 4.0, 1.0]
+    assert held["w"][:, 0].tolist() == ["a", "b", "b"]

@@ -47,12 +47,19 @@ def sequential(*layers: dict[str, Any], **more: Any) -> dict[str, Any]:
     return {"module": "keras", "class_name": "Sequential", "config": config, "registered_name": None, **more}
 
 
+def empty_hdf5() -> bytes:
+    """An HDF5 file whose root group has no members: a superblock of version 2, and a header without messages."""
+    addresses = (0, 2**64 - 1, 64, 48)  # base, extension (none), end, root
+    superblock = b"\x89HDF\r\n\x1a\n\x02\x08\x08\x00" + b"".join(a.to_bytes(8, "little") for a in addresses) + bytes(4)
+    return superblock + b"\x01" + bytes(15)
+
+
 @pytest.fixture
 def archive(tmp_path: Path) -> Callable[..., Path]:
-    """Write a ``.keras`` archive around a configuration; its weights are noise of a given size."""
+    """Write a ``.keras`` archive around a configuration; its weights are 1,008 bytes without an array."""
 
     def write(config: Any, extra: dict[str, bytes] | None = None) -> Path:
-        weights = b"\x89HDF\r\n\x1a\n" + bytes(1000)
+        weights = empty_hdf5().ljust(1008, b"\0")
         path = tmp_path / "made.keras"
         text = config if isinstance(config, bytes) else json.dumps(config).encode()
         members = {"metadata.json": b'{"keras_version": "3.15.1"}', "config.json": text, "model.weights.h5": weights}

@@ -113,6 +113,7 @@ def test_it_says_what_it_is_without_tensorflow(folder: Path) -> None:
     assert facts.parameters == (4 + 1) * 6 + (6 + 1) * 3
     assert facts.capabilities == {"Predictor", "Differentiable"}
     assert facts.operators["MatMul"] == 2
+    assert "no layers to go by; name the `.keras` file" in facts.lacks["RulePropagating"]
     assert sorted(facts.beside) == ["variables/variables.data-00000-of-00001", "variables/variables.index"]
     code = (
         "import sys; from pathlib import Path; from runtimes.frameworks.tensorflow_native import inspect;"
@@ -183,7 +184,8 @@ def test_a_fixed_number_of_rows_is_filled_up(folder: Path) -> None:
 def test_whole_numbers_have_answers_and_a_reason_for_no_slopes(folder: Path) -> None:
     facts = tensorflow_native.inspect(pb(folder, "codes"))
     assert facts.capabilities == {"Predictor"}
-    assert "`code` is int32" in facts.lacks["Differentiable"]
+    assert "`code` is int32, and the table that looks it up is inside" in facts.lacks["Differentiable"]
+    assert "`.keras` file" in facts.lacks["Differentiable"]
     handle = tensorflow_native.open_model(pb(folder, "codes"), View("value", "regression"))
     np.testing.assert_allclose(handle.predict({"code": np.array([3, 0])}), [[6 / 8, 7 / 8], [0, 1 / 8]])
 

@@ -45,4 +45,8 @@ def _data(text: str) -> str:
 
 
 def _property(text: str) -> str:
-    return _data(os.fsencode(text).decode("utf-8", "replace")).replace(":", "%3A").replace(",", "%2C")
+    return (
+        _data(harmless(os.fsencode(text).decode("utf-8", "replace"), keep_newlines=True))
+        .replace(":", "%3A")
+        .replace(",", "%2C")
+    )

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from pgx_compiler.diagnostics.diagnostic import Diagnostics
 from pgx_compiler.diagnostics.remark import Remark, in_files, is_file, only, remarks, whole_sentence
-from pgx_compiler.diagnostics.render import Terminal
+from pgx_compiler.diagnostics.render import Terminal, harmless
 
 STREAM = "stdout"
 
@@ -84,8 +84,5 @@ def _told(remark: Remark) -> str:
 
 
 def _legal(text: str) -> str:
-    """Text whose characters survive XML 1.0; the others are spelled out."""
-    return "".join(
-        c if c in "\t\n" or " " <= c <= "\ud7ff" or "\ue000" <= c <= "\ufffd" or c > "\uffff" else f"<U+{ord(c):04X}>"
-        for c in text
-    )
+    """Text that survives XML 1.0 and whatever shows it: what is no XML, hides or turns text is spelled out."""
+    return harmless(text, keep_newlines=True)

@@ -4,6 +4,7 @@ import hashlib
 import importlib.metadata
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,15 @@ from urllib.parse import quote
 
 from pgx_compiler.diagnostics.diagnostic import Diagnostics, Span
 from pgx_compiler.diagnostics.remark import Remark, Rule, in_files, is_file, only, remarks, whole_sentence
-from pgx_compiler.diagnostics.render import Terminal
+from pgx_compiler.diagnostics.render import Terminal, harmless
 
 STREAM = "stdout"
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 FINGERPRINT = "pgxLine/v1"
 """Digest of rule, file, the line's own words and how many equal ones stand above: a line that only moves keeps it."""
+
+_LINK = re.compile(r"\[([^\[\]]*)\]\(")
 
 _KINDS = {"failed": "fail", "undecided": "open", "passed": "pass"}
 
@@ -70,7 +73,7 @@ def _rule(rule: Rule) -> dict[str, Any]:
 def _result(
     remark: Remark, order: Mapping[str, int], sources: Mapping[str, str], subject: str, seen: dict[str, int]
 ) -> dict[str, Any]:
-    text = whole_sentence(remark) + (f"\nHelp: {remark.help}" if remark.help else "")
+    text = _plain(whole_sentence(remark) + (f"\nHelp: {remark.help}" if remark.help else ""))
     kind = _KINDS[remark.status]
     result: dict[str, Any] = {
         "ruleId": remark.rule.id,
@@ -89,6 +92,11 @@ def _result(
     if remark.path:
         result["properties"] = {"path": list(remark.path)}
     return result
+
+
+def _plain(text: str) -> str:
+    r"""A message that is read as it is written: a name such as ``[x](http://…)`` would become a link (SARIF 2.1.0, 3.11.6)."""
+    return _LINK.sub(r"\\[\1\\](", harmless(text, keep_newlines=True))
 
 
 def _region(span: Span) -> dict[str, int]:

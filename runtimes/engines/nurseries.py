@@ -1,0 +1,230 @@
+"""The engine's side of its processes: nurseries that it starts, and the workers that they fork for it."""
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from runtimes.engines import sandbox
+from runtimes.engines.contract import Delivered, Job, Progress
+
+LONGEST_LINE = 64 * 2**20
+"""Bytes that a worker may say in one line; an answer holds numbers of rows and a name or two."""
+_BLOCK = 1 << 16
+
+
+@dataclass
+class Task:
+    """A job that somebody waits for."""
+
+    job: Job
+    progress: Progress
+    future: Future[Delivered]
+    retries: int = 0
+
+
+class Line:
+    """One end of a socket on which lines of JSON come and go; it never waits."""
+
+    def __init__(self) -> None:
+        self._own, self.other = socket.socketpair()
+        self._own.setblocking(False)
+        self._heard = b""
+        self._unsaid: deque[memoryview] = deque()
+
+    def fileno(self) -> int:
+        """For a selector."""
+        return self._own.fileno()
+
+    @property
+    def unsaid(self) -> bool:
+        """True where something waits to be said."""
+        return bool(self._unsaid)
+
+    def say(self, message: Mapping[str, Any]) -> None:
+        """Say it as soon as the other side listens."""
+        self._unsaid.append(memoryview((json.dumps(message) + "\n").encode("ascii")))
+        self.flush()
+
+    def flush(self) -> None:
+        """Say what waits, as far as the other side listens."""
+        try:
+            while self._unsaid:
+                self._unsaid[0] = self._unsaid[0][self._own.send(self._unsaid[0]) :]
+                if not self._unsaid[0]:
+                    self._unsaid.popleft()
+        except BlockingIOError:
+            pass
+        except OSError:  # nobody is there; who listens will hear it
+            self._unsaid.clear()
+
+    def hand(self, message: Mapping[str, Any], descriptor: int) -> None:
+        """Say it at once, and hand over a descriptor with it."""
+        self._own.setblocking(True)
+        try:
+            socket.send_fds(self._own, [(json.dumps(message) + "\n").encode("ascii")], [descriptor])
+        finally:
+            self._own.setblocking(False)
+
+    def hear(self) -> list[Mapping[str, Any]] | None:
+        """Whole messages, at most a block of them; None where the other side has hung up.
+
+        Raises:
+            ValueError: it speaks no JSON, or does not end.
+        """
+        try:
+            block = self._own.recv(_BLOCK)
+        except BlockingIOError:
+            return []
+        except OSError:
+            return None
+        if not block:
+            return None
+        if b"\n" not in block:
+            self._heard += block
+            if len(self._heard) > LONGEST_LINE:
+                raise ValueError("it does not end its line")
+            return []
+        *lines, rest = block.split(b"\n")
+        lines[0], self._heard = self._heard + lines[0], rest
+        return [_message(line) for line in lines]
+
+    def close(self) -> None:
+        """Hang up."""
+        self._own.close()
+        self.other.close()
+
+
+def _message(line: bytes) -> Mapping[str, Any]:
+    try:
+        said = json.loads(line)
+    except RecursionError as error:
+        raise ValueError("it nests too deep") from error
+    if not isinstance(said, dict):
+        raise ValueError("it says something else than an object")  # noqa: TRY004  (of text, not of types)
+    return said
+
+
+@dataclass(eq=False)
+class Worker:
+    """One worker process, as the engine knows it."""
+
+    number: int
+    lane: str
+    apart: str
+    nursery: "Nursery"
+    folder: Path
+    line: Line
+    process: int | None = None
+    task: Task | None = None
+    box: Path | None = None
+    ready: bool = False
+    listens: bool = True
+    """False where it has hung up."""
+    ending: Exception | None = None
+    """Why the engine ends it."""
+    kill_at: float | None = None
+    """When it is killed if it has not ended by itself."""
+    deadline: float | None = None
+    """When its job's time is over."""
+    idle_since: float = 0.0
+    served: int = 0
+    """Jobs that it has finished."""
+    seen: dict[str, int] = field(default_factory=dict)
+    """Objects that it could read so far, with their sizes."""
+    protected: Mapping[str, str] = field(default_factory=dict)
+    lacks: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def view(self) -> Path:
+        """What it sees of the store."""
+        return self.folder / "view"
+
+    @property
+    def idle(self) -> bool:
+        """True where a job may be given to it."""
+        return self.ready and self.task is None and self.ending is None and self.listens
+
+    def knows(self, reads: Sequence[str]) -> int:
+        """Bytes of these objects that it has read already: a model that it need not open again."""
+        return sum(self.seen.get(name, 0) for name in reads)
+
+    def kill(self, number: int) -> None:
+        """Send a signal to it and all of its group, if it is still there."""
+        self.nursery.line.say({"kill": self.number, "signal": number})
+
+    def resident(self) -> int:
+        """Bytes of memory that it holds, with its children; 0 where the system does not say."""
+        return 0 if self.process is None else sum(map(_resident, _family(self.process)))
+
+
+def _family(process: int) -> Iterator[int]:
+    yield process
+    with contextlib.suppress(OSError, ValueError):
+        for child in Path(f"/proc/{process}/task/{process}/children").read_text("ascii").split():
+            yield from _family(int(child))
+
+
+def _resident(process: int) -> int:
+    try:
+        with open(f"/proc/{process}/statm", "rb") as told:
+            return int(told.read().split()[1]) * _PAGE
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Nursery:
+    """A process that forks workers of one lane."""
+
+    def __init__(self, lane: str, log: Path | None, modules: Sequence[str], *, warm: bool) -> None:
+        self.lane, self.warm = lane, warm
+        self.imported = False
+        self.log = log
+        self.line = Line()
+        descriptor = self.line.other.fileno()
+        program = [sys.executable, "-P", "-s", "-m", "runtimes.engines.nursery", str(descriptor), str(os.getpid())]
+        program += [lane, "warm" if warm else "cold", *modules]
+        with contextlib.ExitStack() as open_:
+            out: Any = subprocess.DEVNULL if log is None else open_.enter_context(log.open("ab"))
+            self._process = subprocess.Popen(  # noqa: S603  (our own program)
+                program, stdin=subprocess.DEVNULL, stdout=out, stderr=out, pass_fds=(descriptor,), cwd="/",
+                env=sandbox.environment(), start_new_session=True,
+            )  # fmt: skip
+        self.line.other.close()
+
+    def fork(self, worker: Worker, job: Job, *, locked: bool) -> None:
+        """Ask for a worker that a job will be given to. Raises `OSError` where the nursery is gone."""
+        module, memory = job.function.partition(":")[0], job.limits.memory
+        asked = {"fork": worker.number, "folder": str(worker.folder), "module": module, "memory": memory}
+        asked["locked"] = locked
+        self.line.hand(asked, worker.line.other.fileno())
+        worker.line.other.close()
+
+    def note(self, text: str) -> None:
+        """Write something into the lane's log."""
+        if self.log is not None:
+            with contextlib.suppress(OSError), self.log.open("a", encoding="utf-8") as log:
+                log.write(f"{text}\n")
+
+    def hang_up(self) -> None:
+        """Have it end all of its workers, and itself."""
+        self.line.close()
+
+    def bury(self, seconds: float) -> int | None:
+        """Wait until it has ended, and make sure that it does; its exit status."""
+        try:
+            return self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
