@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tests.hdf5_made import empty_hdf5
+
 ADAM = {"class_name": "Adam", "config": {"learning_rate": 0.001}}
 
 
@@ -51,7 +53,7 @@ def write(path: Path, config: dict[str, Any], loss: str | None) -> Path:
     with zipfile.ZipFile(path, "w") as file:
         file.writestr("metadata.json", '{"keras_version": "3.15.1"}')
         file.writestr("config.json", json.dumps(config))
-        file.writestr("model.weights.h5", b"\x89HDF\r\n\x1a\n" + bytes(20_000))
+        file.writestr("model.weights.h5", empty_hdf5().ljust(20_000, b"\0"))
     return path
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from runtimes import datasets
+from tests.hdf5_made import empty_hdf5
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,13 +46,6 @@ def input_layer(size: int = 4, dtype: str = "float32") -> dict[str, Any]:
 def sequential(*layers: dict[str, Any], **more: Any) -> dict[str, Any]:
     config = {"name": "made", "layers": list(layers)}
     return {"module": "keras", "class_name": "Sequential", "config": config, "registered_name": None, **more}
-
-
-def empty_hdf5() -> bytes:
-    """An HDF5 file whose root group has no members: a superblock of version 2, and a header without messages."""
-    addresses = (0, 2**64 - 1, 64, 48)  # base, extension (none), end, root
-    superblock = b"\x89HDF\r\n\x1a\n\x02\x08\x08\x00" + b"".join(a.to_bytes(8, "little") for a in addresses) + bytes(4)
-    return superblock + b"\x01" + bytes(15)
 
 
 @pytest.fixture
