@@ -4,10 +4,10 @@ SPEC ?= specs/digits.yaml
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help audit test lint types imports pytest docs setup setup-dev lock clean
+.PHONY: help audit test lint types imports pytest cluster-test docs setup setup-dev lock clean
 
 help: ## show these words
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 audit: setup ## audit the digit reader: specs/digits.yaml to a factsheet (SPEC=... for another one)
 	.venv/bin/pgx run $(SPEC) $(ARGS)
@@ -31,6 +31,9 @@ imports: setup-dev ## the import law alone
 
 pytest: setup-dev ## tests alone (ARGS='-m "not frameworks"' for those that take seconds)
 	.venv/bin/python -m pytest $(ARGS)
+
+cluster-test: setup-dev ## an audit on a real local Ray cluster of three machines, one of which is killed half-way
+	PGX_CLUSTER_TEST=1 .venv/bin/python -m pytest tests/execute/test_cluster_run.py tests/execute/test_ray_cluster.py $(ARGS)
 
 docs: setup-dev ## write docs/{language,methods,diagnostics,strategy}.md again, from the code
 	.venv/bin/python scripts/docs

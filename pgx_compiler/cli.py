@@ -27,6 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(encoding="utf-8")
     options = parser().parse_args(arguments)
     from pgx_compiler.diagnostics.diagnostic import AuthorError
+    from pgx_compiler.evidence.ledger import BrokenLedger
     from pgx_compiler.evidence.store import DamagedEvidence
 
     try:
@@ -37,6 +38,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return AUTHOR
     except DamagedEvidence as error:
         say(f"pgx: damaged evidence: {error}; run again to compute it anew")
+        return DAMAGED
+    except BrokenLedger as error:
+        say(
+            f"pgx: damaged evidence: {error}, so that nothing can be sealed in it; `pgx verify --store` tells more. Keep the "
+            "ledger that you have elsewhere and move it out of the store: the next run begins a new one"
+        )
         return DAMAGED
     except KeyboardInterrupt:
         say("pgx: interrupted; finished steps are kept, run again to continue")

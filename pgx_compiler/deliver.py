@@ -1,4 +1,4 @@
-"""What a run leaves behind: when it happened, the evidence of each step, the manifest, and the factsheet's files."""
+"""What a run leaves behind: when it happened, the evidence of each step, what the factsheet follows from, and its files."""
 
 import contextlib
 import importlib.metadata
@@ -6,30 +6,33 @@ import json
 import os
 import platform
 import resource
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pgx_compiler.evidence.canonical import digest, digest_of_file, unarchive
+from pgx_compiler.evidence.canonical import archive, digest, digest_of_file, headers_of
 from pgx_compiler.evidence.store import Artifact, DamagedEvidence, Store, write_atomically
 from pgx_compiler.execute.run import RunResult
+from pgx_compiler.plan.kept import keep_plan
 from pgx_compiler.plan.plan import Plan
 from pgx_compiler.report.apart import LibraryAbsent, NotDrawn, draw
+from pgx_compiler.report.derived import keep_outcomes
 from pgx_compiler.report.facts import Occasion
 from pgx_compiler.report.factsheet import Factsheet
 from pgx_compiler.report.formats import formats
+from pgx_compiler.report.gathering import Ended
 from pgx_compiler.report.templates import folder as templates_folder
 
 
 def occasion_of(plan: Plan, store: Store, started: datetime, result: RunResult) -> Occasion:
-    """When the results came to be: a run that computes nothing keeps the dates of the one that did."""
+    """When the results came to be: a run that finds them, or computes the very same again, keeps the dates there are."""
     overrides = plan.audit.document.composition.overrides
-    contents = {name: o.record.content if o.record else None for name, o in sorted(result.outcomes.items())}
-    ingredients = {"operation": ["occasion", 1], "plan": plan.digest, "contents": contents}
+    ingredients = _occasion_ingredients(plan, result)
     key = digest(ingredients)
-    known = store.find(key) if not result.computed else None
+    known = store.find(key)
     if known is not None and store.whole(known):
         document = store.load(known).document
         return Occasion(document["started"], document["ended"], document["host"], overrides)
@@ -44,6 +47,16 @@ def occasion_of(plan: Plan, store: Store, started: datetime, result: RunResult) 
         document = {"started": occasion.started, "ended": occasion.ended, "host": dict(occasion.host)}
         store.keep(key, Artifact(document), ingredients, {}, 0.0)
     return occasion
+
+
+def _occasion_ingredients(plan: Plan, result: RunResult) -> dict[str, Any]:
+    contents = {name: o.record.content if o.record else None for name, o in sorted(result.outcomes.items())}
+    return {"operation": ["occasion", 1], "plan": plan.digest, "contents": contents}
+
+
+def occasion_key(plan: Plan, result: RunResult) -> str:
+    """Under which key the store has the dates of these results."""
+    return digest(_occasion_ingredients(plan, result))
 
 
 def _host() -> dict[str, Any]:
@@ -75,7 +88,7 @@ def copy_evidence(plan: Plan, result: RunResult, store: Store, folder: Path) -> 
     return copied
 
 
-_ALWAYS_COPIED = frozenset({"rows", "references", "parity", "performance", "rely"})
+_ALWAYS_COPIED = frozenset({"rows", "references", "repeat", "parity", "performance", "rely"})
 
 
 def _stem(node_id: str, step: str | None) -> str:
@@ -84,20 +97,36 @@ def _stem(node_id: str, step: str | None) -> str:
     return node_id.split(f".{step}.", 1)[1] if f".{step}." in node_id else step
 
 
-def write_manifest(folder: Path, copied: Sequence[Path]) -> None:
-    """List every file of the evidence with its digest and arrays."""
-    files = []
-    for path in sorted(copied):
-        entry: dict[str, Any] = {"file": path.relative_to(folder).as_posix(), "sha256": digest_of_file(path)}
-        if path.suffix == ".npz":
-            arrays = unarchive(path.read_bytes())
+def keep_ground(plan: Plan, ended: Mapping[str, Ended], occasion: Occasion, folder: Path) -> list[Path]:
+    """Write what the factsheet follows from besides the evidence: the plan as it was resolved, and what became of it."""
+    kept, arrays = keep_plan(plan)
+    place = folder / "evidence"
+    written = {place / "audit.json": _json(kept), place / "outcomes.json": _json(keep_outcomes(ended, occasion))}
+    if arrays:
+        written[place / "audit.npz"] = archive(arrays)
+    for path, content in written.items():
+        write_atomically(path, content)
+    return list(written)
+
+
+def _json(value: Any) -> bytes:
+    """With the order that mappings have: the factsheet shows it."""
+    return (json.dumps(value, separators=(",", ":"), allow_nan=False) + "\n").encode("ascii")
+
+
+def describe_file(folder: Path, name: str) -> dict[str, Any]:
+    """A file as the manifest lists it: digest and size, and of arrays what they are."""
+    path = folder / name
+    entry: dict[str, Any] = {"file": name, "sha256": digest_of_file(path), "bytes": path.stat().st_size}
+    if path.suffix == ".npz":
+        with contextlib.suppress(
+            ValueError, zipfile.BadZipFile
+        ):  # a file of somebody else, which is listed all the same
             entry["arrays"] = {
-                name: {"shape": list(array.shape), "dtype": str(array.dtype), "axes": _axes(name, array.ndim)}
-                for name, array in sorted(arrays.items())
+                array: {"shape": list(shape), "dtype": dtype, "axes": _axes(array, len(shape))}
+                for array, shape, dtype in headers_of(path)
             }
-        files.append(entry)
-    body = json.dumps({"schema": "pgx-manifest/1", "files": files}, indent=2, sort_keys=True) + "\n"
-    write_atomically(folder / "evidence" / "manifest.json", body.encode())
+    return entry
 
 
 def _axes(name: str, dimensions: int) -> list[str]:
@@ -118,6 +147,8 @@ class Sheets:
     """A sentence for each that could not be made."""
     missing: list[str] = field(default_factory=list)
     """Those that hung, died or hit a limit while they were drawn; a library that is not installed is no such thing."""
+    keys: list[str] = field(default_factory=list)
+    """Of the store's records of those that it holds."""
 
 
 def write_factsheet(factsheet: Factsheet, folder: Path, wanted: Sequence[str], store: Store | None = None) -> Sheets:
@@ -133,7 +164,7 @@ def write_factsheet(factsheet: Factsheet, folder: Path, wanted: Sequence[str], s
             continue
         path = folder / f"factsheet{module.SUFFIX}"
         try:
-            _write_format(factsheet, module, path, store)
+            sheets.keys += _write_format(factsheet, module, path, store)
             sheets.written.append(path)
         except LibraryAbsent as error:
             sheets.problems.append(
@@ -153,10 +184,11 @@ def module_is_apart(module: Any) -> bool:
     return getattr(module, "APART", False)
 
 
-def _write_format(factsheet: Factsheet, module: Any, path: Path, store: Store | None) -> None:
+def _write_format(factsheet: Factsheet, module: Any, path: Path, store: Store | None) -> list[str]:
+    """Write one file; returns the keys of the store's records that it rests on."""
     if store is None or module.SUFFIX == ".json":
         _draw(factsheet, module, path)
-        return
+        return []
     ingredients = {
         "operation": ["render", module.SUFFIX],
         "factsheet": digest(factsheet.model_dump(mode="json", by_alias=True)),
@@ -167,10 +199,11 @@ def _write_format(factsheet: Factsheet, module: Any, path: Path, store: Store | 
     if known is not None:
         with contextlib.suppress(DamagedEvidence):
             write_atomically(path, store.get(store.load(known).document["object"], module.SUFFIX))
-            return
+            return [key]
     _draw(factsheet, module, path)
     kept = store.put(path.read_bytes(), module.SUFFIX)
     store.keep(key, Artifact({"object": kept}), ingredients, {}, 0.0)
+    return [key]
 
 
 def _draw(factsheet: Factsheet, module: Any, path: Path) -> None:

@@ -3,21 +3,24 @@
 `check` itself stands in `analysis.checked`, so that `pgx check` starts without the others.
 """
 
+import contextlib
 import importlib.metadata
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from pgx_compiler.analysis.checked import Checked
 from pgx_compiler.analysis.checked import check as check
-from pgx_compiler.analysis.resolved import DataFile, MaskFile, ModelFile
-from pgx_compiler.deliver import copy_evidence, occasion_of, write_factsheet, write_manifest
+from pgx_compiler.analysis.resolved import DataFile, MaskFile, ModelFile, VocabularyFile
+from pgx_compiler.deliver import copy_evidence, keep_ground, occasion_key, occasion_of, write_factsheet
 from pgx_compiler.diagnostics.diagnostic import AuthorError, Code, Diagnostic, Diagnostics
-from pgx_compiler.evidence.canonical import digest_of_file, plain
-from pgx_compiler.evidence.store import Store, write_atomically
+from pgx_compiler.evidence.canonical import plain
+from pgx_compiler.evidence.locks import NoLocks
+from pgx_compiler.evidence.manifest import BadManifest, open_folder, read_manifest
+from pgx_compiler.evidence.store import LaterLayout, Store, write_atomically
 from pgx_compiler.execute.journal import Foreseeing, Journal, Listener, Setup, Several
 from pgx_compiler.execute.means import Means
 from pgx_compiler.execute.run import Observer, RunResult, run_graph
@@ -33,6 +36,7 @@ from pgx_compiler.report.facts import gather
 from pgx_compiler.report.factsheet import Factsheet
 from pgx_compiler.report.formats import formats
 from pgx_compiler.report.gathering import Ended, NotSelected
+from pgx_compiler.sealing import RestsOn, list_again, seal_folder
 from pgx_compiler.spec.compose import NOTHING
 from pgx_compiler.spec.emit import composed_text
 from pgx_compiler.spec.overrides import Overrides
@@ -48,6 +52,18 @@ CANNOT_WRITE = Code(
     "cannot-write",
     "The run's folder or the evidence store cannot be written: no permission, a file in the way, or a full disk. "
     "`--output` and the environment variable PGX_STORE choose other places.",
+)
+LATER_STORE = Code(
+    5015,
+    "store-of-later-version",
+    "The evidence store was laid out by a later version of pgx, and is not touched by this one. Use that version, or "
+    "another store with the environment variable PGX_STORE.",
+)
+NO_LOCKS = Code(
+    5016,
+    "no-locks",
+    "The evidence store cannot be locked, so that two runs might hurt one another: its file system has no locks (some network "
+    "file systems), or the place of its locks is a link or belongs to somebody else. PGX_STORE names a store elsewhere.",
 )
 
 
@@ -137,7 +153,7 @@ def run(
         path: the spec.
         output: folder of the run; default ``runs/<name>/<utc>-<short digest>`` beside the store.
         jobs: nodes computed at a time; default: one for each usable core.
-        engine: file name under ``runtimes/engines``.
+        engine: ``processes``, ``inline`` or ``ray``.
         observer: told what happens.
         select: run only these nodes and what they rest on (`plan.selection`); such a run is never complete.
         agreed: a ``plan.json``: run only if the plan of now is that plan.
@@ -146,12 +162,14 @@ def run(
         means: engine, jobs, sandbox and limits together; `jobs` and `engine` are then not looked at.
 
     Raises:
-        AuthorError: the spec is wrong, the sandbox that is required is not there, or the run's folder cannot be written.
+        AuthorError: the spec is wrong, the engine or the sandbox that is required is not there, or the run's folder cannot be
+            written.
         StalePlan: the plan of now is not the one agreed to.
     """
     means = means or Means(engine, jobs)
     plan = compile(path, overrides)
     means.require_sandbox()
+    means.require_engine()
     if agreed is not None:
         refuse_stale(read_plan(agreed), plan)
     store = store_of(Path(path))
@@ -163,9 +181,30 @@ def run(
     started = datetime.now(UTC)
     folder = Path(output) if output else _default_folder(plan, store, started)
     try:
-        return _run(plan, store, folder, started, means, observer, outlook, listeners)
+        with _taking_part(store):
+            return _run(plan, store, folder, started, means, observer, outlook, listeners)
     except OSError as error:
         raise _cannot_write(error, folder, store) from error
+
+
+@contextlib.contextmanager
+def _taking_part(store: Store) -> Iterator[None]:
+    """Nothing is swept away meanwhile. Raises `AuthorError`, and `BrokenLedger` before anything is computed in vain."""
+    try:
+        held = store.enter()
+    except LaterLayout as error:
+        help_ = "run it with that version, or name another store with PGX_STORE"
+        raise AuthorError(
+            Diagnostics([Diagnostic(LATER_STORE, f"the store cannot be used: {error}", None, help_)])
+        ) from error
+    except NoLocks as error:
+        help_ = "name a store on a local disk with PGX_STORE; the run's folder may stay where it is"
+        raise AuthorError(
+            Diagnostics([Diagnostic(NO_LOCKS, f"the store cannot be used: {error}", None, help_)])
+        ) from error
+    with held:
+        store.ledger.check_end()
+        yield
 
 
 @dataclass(frozen=True)
@@ -210,21 +249,15 @@ def _run(
     outlook: Outlook | None,
     listeners: Sequence[Listener],
 ) -> Ran:
-    folder.mkdir(parents=True, exist_ok=True)
+    before = open_folder(folder)
     write_atomically(folder / "spec.yaml", composed_text(plan.audit.document).encode())
     write_atomically(folder / "plan.json", plan.to_json().encode())
     lock = json.dumps(plain(plan.lock), indent=2, sort_keys=True) + "\n"
     write_atomically(folder / "pgx.lock", lock.encode())
-    audit = plan.audit
-    files: list[ModelFile | DataFile | MaskFile] = [*audit.models.values(), *audit.data.values(), *audit.masks.values()]
-    for file in [*files, *([audit.vocabulary] if audit.vocabulary else [])]:
-        store.ingest(file.path, file.sha256)
-    for model in audit.models.values():
-        for path, digest in model.beside.values():
-            store.ingest(path, digest)
+    given = _take_in(plan, store)
     selection = outlook.selection if outlook is not None else None
     graph = plan.graph.only(selection.nodes) if selection else plan.graph
-    setup = Setup(version(), audit.spec.metadata.name, plan.digest, means.engine, means.at_a_time)
+    setup = Setup(version(), plan.audit.spec.metadata.name, plan.digest, means.engine, means.at_a_time)
     for listener in listeners:
         if isinstance(listener, Foreseeing):
             listener.foresee(lambda: expected(graph, History(Store(store.root))))
@@ -233,17 +266,34 @@ def _run(
         result = run_graph(
             graph, store, lambda lanes: means.open_engine(store.root, folder, lanes), watchers, means.policy
         )
-        ran = _conclude(plan, store, folder, started, result, outlook)
+        ran, left, keys = _conclude(plan, store, folder, started, result, outlook)
         sheets = [path.name for path in ran.written]
         complete = result.complete and not ran.missing
         journal.finish(complete=complete, verdict=ran.factsheet.verdict.status, files=sheets)
+    # after the last event: the manifest lists the events too
+    written = [*left, *(folder / name for name in ("spec.yaml", "plan.json", "pgx.lock", "events.jsonl"))]
+    rests_on = RestsOn(given, keys)
+    verdict = ran.factsheet.verdict.status
+    seal_folder(folder, before, written, plan, result, store, rests_on, journal.run_id, verdict)
     return replace(ran, notes=[*ran.notes, journal.problem]) if journal.problem else ran
+
+
+def _take_in(plan: Plan, store: Store) -> list[str]:
+    """Copy the files that the audit names into the store; returns them as paths below it."""
+    audit = plan.audit
+    files: list[ModelFile | DataFile | MaskFile | VocabularyFile]
+    files = [*audit.models.values(), *audit.data.values(), *audit.masks.values()]
+    if audit.vocabulary is not None:
+        files.append(audit.vocabulary)
+    named = [(file.path, file.sha256) for file in files]
+    named += [place for model in audit.models.values() for place in model.beside.values()]
+    return sorted({store.ingest(path, sha256).relative_to(store.root).as_posix() for path, sha256 in named})
 
 
 def _conclude(
     plan: Plan, store: Store, folder: Path, started: datetime, result: RunResult, outlook: Outlook | None
-) -> Ran:
-    """Write the factsheet and the evidence of a graph that was run."""
+) -> tuple[Ran, list[Path], list[str]]:
+    """Write the factsheet and the evidence of a graph that was run; returns what it wrote, and keys that it rests on."""
     selection = outlook.selection if outlook is not None else None
     occasion = occasion_of(plan, store, started, result)
     ended: dict[str, Ended] = dict(result.outcomes)
@@ -256,10 +306,21 @@ def _conclude(
     )
     if outlook is not None and outlook.warning is not None:
         notes.append(outlook.warning.message)
-    copied = copy_evidence(plan, result, store, folder)
+    notes += [_said_of_conflict(plan, key, store) for key in store.conflicts]
+    written = copy_evidence(plan, result, store, folder) + keep_ground(plan, ended, occasion, folder)
     sheets = write_factsheet(factsheet, folder, plan.audit.spec.factsheet.formats, store)
-    write_manifest(folder, copied)
-    return Ran(plan, result, factsheet, folder, store, sheets.written, notes + sheets.problems, sheets.missing)
+    ran = Ran(plan, result, factsheet, folder, store, sheets.written, notes + sheets.problems, sheets.missing)
+    return ran, [*written, *sheets.written], [occasion_key(plan, result), *sheets.keys]
+
+
+def _said_of_conflict(plan: Plan, key: str, store: Store) -> str:
+    """That one piece of work, done again, came to something else: what was not damaged before must not change."""
+    nodes = [node.id for node in plan.graph if node.key == key]
+    what = f"`{nodes[0]}`" if nodes else f"the record {key[:12]}"
+    return (
+        f"{what} was computed again and gave another result than before, from the same inputs and seed: it depends on "
+        f"something that is not in its key. Both results are kept, the other one in {store.root / 'conflicts' / key}"
+    )
 
 
 def _cannot_write(error: OSError, folder: Path, store: Store) -> AuthorError:
@@ -293,7 +354,13 @@ def report_again(folder: str | Path) -> list[Path]:
     except (OSError, ValueError) as error:
         raise not_a_run(place, error) from error
     wanted = [name for name in formats() if name != "json"]
+    try:
+        manifest = read_manifest(place)
+    except (BadManifest, OSError):
+        manifest = None  # of a run that was killed, or of an older program: there is nothing to keep true
     sheets = write_factsheet(factsheet, place, wanted)
+    if manifest is not None:
+        list_again(place, manifest, sheets.written, store_of(place / "spec.yaml"))
     if sheets.problems:
         raise not_a_run(place, OSError("; ".join(sheets.problems)))
     return sheets.written
@@ -313,20 +380,3 @@ def not_a_run(folder: Path, error: Exception) -> AuthorError:
     help_ = "name the folder of a finished run, such as runs/digits/20260401T120000Z-1a2b3c4d"
     found.add(Diagnostic(NOT_A_RUN, f"`{folder}` cannot be used as a run: {reason}", None, help_))
     return AuthorError(found)
-
-
-def verify_run(folder: str | Path) -> list[str]:
-    """Hash every file of a run's evidence again; returns what does not match. Raises `AuthorError`."""
-    place = Path(folder)
-    try:
-        files = json.loads((place / "evidence" / "manifest.json").read_bytes())["files"]
-    except (OSError, ValueError, KeyError) as error:
-        raise not_a_run(place, error) from error
-    problems = []
-    for entry in files:
-        path = place / entry["file"]
-        if not path.is_file():
-            problems.append(f"{entry['file']} is missing")
-        elif digest_of_file(path) != entry["sha256"]:
-            problems.append(f"{entry['file']} was changed")
-    return problems

@@ -10,6 +10,7 @@ from pgx_compiler.analysis.strategy.price import algorithm_of_candidates
 from pgx_compiler.ir import trials
 from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
+from pgx_compiler.ir.repeats import ROWS_REPEATED
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.methods.declaration import Shape
 from pgx_compiler.modalities import modalities
@@ -133,6 +134,11 @@ def _model_facts(audit: Resolved) -> Iterator[Node]:
                 f"predict.{format}.{split}", "predict", inputs, {"score": audit.score, "task": audit.spec.model.task}
             )
     split = judged.removeprefix("data.")
+    for format, file in audit.models.items():
+        ports = {"model": f"model.{format}", "data": judged, "predictions": f"predict.{format}.{split}"}
+        dtypes = sorted({tensor.dtype for tensor in file.facts.outputs})
+        params = {"score": audit.score, "rows": ROWS_REPEATED, "dtypes": dtypes}
+        yield Node(_repeat(format), "repeat", ports, params, source=f"model.{format}")
     asked = {"score": audit.score, "task": audit.spec.model.task}
     inputs = {format: f"predict.{format}.{split}" for format in audit.models}
     if (rebuilt := _rebuilt(audit)) is not None:
@@ -145,6 +151,10 @@ def _model_facts(audit: Resolved) -> Iterator[Node]:
     if judged == "data.train":
         del inputs["train"]
     yield Node("model.performance", "performance", inputs, {"task": audit.spec.model.task})
+
+
+def _repeat(format: str) -> str:
+    return f"model.{format}.repeat"
 
 
 def _rebuilt(audit: Resolved) -> ResolvedStep | None:
@@ -317,6 +327,7 @@ def _comparisons(audit: Resolved) -> Iterator[Node]:
             inputs = {"first": f"explain.{first.id}", "second": f"explain.{second.id}"}
             if _has_parity(audit) and first.stage != second.stage:
                 inputs["parity"] = "model.parity"
+            inputs |= {f"repeat.{format}": _repeat(format) for format in audit.models}
             name = f"agreement.{step.id}.{first.id}~{second.id}"
             yield Node(name, "compare", inputs, {"with": step.params.model_dump(mode="json")}, **_asked(step))
 

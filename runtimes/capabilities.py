@@ -6,7 +6,7 @@ offers it. Every handle is opened for one *view*: one output of the model, in on
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Annotated, Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,19 @@ from runtimes.powers import NO_POWERS, Powers
 Inputs = Mapping[str, NDArray[Any]]
 """The model's input names in order, each with an array ``(rows, *feature shape)`` in the model's own dtype."""
 
+Owners = Mapping[str, NDArray[np.int64]]
+"""By input name, the feature that each element belongs to; -1: to none."""
+
+IDS = ".ids"
+"""What is added to an input's name for its ids, beside what they were looked up as."""
+
+InputName = Annotated[str, "the name of an input"]
+
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
+
+Scores = Annotated[Floats, "scores of the view"]
+"""``(rows, outputs)``. These types say to whoever stands between an audit and a handle what is to be translated."""
 
 SCORES = ("logit", "probability", "log_odds", "value")
 """What can be explained. ``logit``: the value below the model's final softmax or sigmoid. ``probability``: what
@@ -65,7 +76,7 @@ class Predictor(Protocol):
     """How many rows one call should hold; methods batch to it."""
     spent: Spent
 
-    def predict(self, inputs: Inputs) -> Floats:
+    def predict(self, inputs: Inputs) -> Scores:
         """Return the view's score, ``(rows, outputs)`` float64, for any number of rows (batched inside)."""
         ...
 
@@ -94,7 +105,7 @@ class EmbeddingDifferentiable(Differentiable, Protocol):
     """The same view of the model above its tables; counts into the same `spent`."""
 
     def embed(self, inputs: Inputs) -> Inputs:
-        """Return what `above` reads: each looked-up input as floats with one axis more, and its ids as ``<name>.ids``."""
+        """Return what `above` reads: each looked-up input as floats with one axis more, and its ids under `IDS`."""
         ...
 
 
@@ -229,7 +240,7 @@ class TreeEnsemble(Predictor, Protocol):
     trees: Sequence[Tree]
     base: Floats
     """``(outputs,)``: the score before any tree is added."""
-    input_name: str
+    input_name: InputName
     """The single input, ``(rows, columns)``, that the trees read."""
 
 
@@ -241,7 +252,7 @@ class LinearModel(Predictor, Protocol):
     """``(columns, outputs)``."""
     intercept: Floats
     """``(outputs,)``."""
-    input_name: str
+    input_name: InputName
     """The single input, ``(rows, columns)``."""
 
 
@@ -299,7 +310,7 @@ class Coalitions(Protocol):
         """Which masks, ``(n,)``, are answered here for less than `predict` needs."""
         ...
 
-    def scores(self, masks: NDArray[np.bool_]) -> Floats:
+    def scores(self, masks: NDArray[np.bool_]) -> Scores:
         """Return ``(n * references, outputs)`` float64, references fastest, for masks that are taken (batched inside).
 
         Counts each of these rows as a forward row, however little of it had to be computed.
@@ -314,7 +325,7 @@ class Composer(Predictor, Protocol):
     No method asks for it by name: the game of a row uses it where a handle offers it.
     """
 
-    def coalitions(self, row: Inputs, references: Inputs, owners: Mapping[str, NDArray[np.int64]]) -> Coalitions | None:
+    def coalitions(self, row: Inputs, references: Inputs, owners: Owners) -> Coalitions | None:
         """Return a way to score coalitions of features of one row, or None where composed rows cost no more.
 
         A mask takes each element from ``row (1, *feature shape)`` where its owner is present, else from ``references

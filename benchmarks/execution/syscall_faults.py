@@ -1,8 +1,8 @@
 """Faults of the operating system, struck into a real run: full disk, input/output errors, no permission, no files left, short writes.
 
-    python benchmarks/execution/syscall_faults.py            (needs strace; the full disk needs user namespaces)
+    python benchmarks/execution/syscall_faults.py [--times 6] [--levels 8]     (needs strace; the full disk needs user namespaces)
 
-For each system call, error and n-th occurrence: a run of a small audit meets the fault, ends with a documented status and without a
+For each system call, error and some of the calls that touch the store or the run's folder: a run of a small audit meets the fault, ends with a documented status and without a
 traceback; then a run without the fault completes from what is there, with the same factsheet. Each fault has to be seen in the
 trace: one that was never reached is counted apart and proves nothing.
 """
@@ -13,7 +13,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -39,40 +38,82 @@ explain: {score: log_odds, rows: {from: test, sample: 4}, fill: {kind: backgroun
 factsheet: {formats: [json]}
 """
 
-FAULTS = [
-    ("fsync", "ENOSPC"), ("fsync", "EIO"), ("fsync", "EDQUOT"), ("rename", "EACCES"), ("rename", "EXDEV"), ("rename", "ENOSPC"),
-    ("mkdir", "EACCES"), ("mkdir", "ENOSPC"), ("flock", "ENOLCK"), ("flock", "EINTR"), ("fchmod", "EPERM"),
-]  # fmt: skip
-"""Calls that only the store and the files of a run make. ``write`` and ``openat`` come with a path below the store."""
-TIMES = (1, 2, 3, 8, 21, 55)
+FAULTS = {
+    "write": ("ENOSPC", "EIO", "EDQUOT", "EINTR"),
+    "fsync": ("ENOSPC", "EIO", "EDQUOT"),
+    "openat": ("EMFILE", "EACCES", "ENFILE", "ENOSPC"),
+    "read": ("EIO",),
+    "rename": ("EACCES", "EXDEV", "ENOSPC"),
+    "mkdir": ("EACCES", "ENOSPC"),
+    "flock": ("ENOLCK", "EINTR"),
+    "fchmod": ("EPERM",),
+}
+"""Call to its errors. Each is struck at calls that really touched the store or the run's folder: where those are is seen first."""
+KILLED = ("write", "fsync", "openat", "rename", "mkdir", "flock")
+"""Calls at which the run is killed (SIGKILL)."""
 STATUSES = (0, 1, 2, 3, 5)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, nargs="*", default=TIMES)
+    parser.add_argument("--times", type=int, default=6, help="places at which each fault is struck (default 6)")
+    parser.add_argument("--levels", type=int, default=8, help="levels at which the disk is full (default 8)")
     options = parser.parse_args()
     tally: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
-        place = Path(folder)
+        place = Path(folder).resolve()
         (place / "audit.yaml").write_text(SPEC)
         for name in ("models", "data"):
             shutil.copytree(ROOT / "specs" / name, place / name)
         run(place, "undisturbed")
         wanted = comparable(place / "undisturbed" / "factsheet.json")
-        for call, error in FAULTS:
-            for when in options.times:
-                tally[one(place, wanted, f"{call}:error={error}:when={when}")] += 1
-        for error in ("ENOSPC", "EIO", "EINTR"):
-            for when in (5, 20, 60, 120, 180, 240):
-                tally[one(place, wanted, f"write:error={error}:when={when}")] += 1
-        for error in ("EMFILE", "EACCES", "ENFILE"):
-            for when in (2500, 3000, 3500, 4000):
-                tally[one(place, wanted, f"openat:error={error}:when={when}")] += 1
-        for setting in (full_disk(place, wanted), *circumstances(place, wanted)):
+        kilobytes = sum(path.stat().st_blocks for path in (place / "store").rglob("*")) // 2
+        if shutil.which("strace") is None:
+            print("there is no strace here: no call is struck")
+            tally["no strace"] += 1
+        else:
+            places = reached(place)
+            print({call: len(numbers) for call, numbers in places.items()}, flush=True)
+            faults = [f"{call}:error={error}" for call, errors in FAULTS.items() for error in errors]
+            faults += [f"{call}:signal=KILL" for call in KILLED]
+            for fault in faults:
+                for when in spread(places.get(fault.split(":")[0], []), options.times):
+                    tally[one(place, wanted, f"{fault}:when={when}")] += 1
+            tally[one(place, wanted, "fsync:delay_enter=100000")] += 1
+        for level in range(1, options.levels + 1):
+            tally[full_disk(place, wanted, f"size={max(8, kilobytes * level // (options.levels + 1))}k")] += 1
+        for setting in (full_disk(place, wanted, "nr_inodes=20"), *circumstances(place, wanted)):
             tally[setting] += 1
     print(dict(tally))
     return 1 if any(name.startswith("WRONG") for name in tally) else 0
+
+
+def reached(place: Path) -> dict[str, list[int]]:
+    """Of each call: which of a thread's calls touch the store or the run's folder. strace counts calls by thread as well."""
+    shutil.rmtree(place / "store", ignore_errors=True)
+    trace = place / "trace"
+    run(place, "traced", ["strace", "-f", "-y", "-s", "300", "-o", str(trace), "-e", f"trace={','.join(FAULTS)}"])
+    seen: Counter[tuple[str, str]] = Counter()
+    found: dict[str, set[int]] = {call: set() for call in FAULTS}
+    main = ""
+    for line in trace.read_text("utf-8", "replace").splitlines():
+        thread, _, rest = line.partition(" ")
+        call, opened, arguments = rest.strip().partition("(")
+        if opened and call in found:
+            seen[thread, call] += 1
+            main = main or thread
+            if call in ("openat", "read") and thread != main:
+                continue  # the same numbers of the main thread are those of the interpreter that starts
+            if any(f"{place}/{part}" in arguments for part in ("store", "traced")):
+                found[call].add(seen[thread, call])
+    return {call: sorted(numbers) for call, numbers in found.items()}
+
+
+def spread(numbers: list[int], count: int) -> list[int]:
+    """Some of them, from the first to nearly the last: what threads do at the same time changes places."""
+    if len(numbers) <= count:
+        return numbers
+    return sorted({numbers[round(step * (len(numbers) - 1) * 0.95 / max(1, count - 1))] for step in range(count)})
 
 
 def command(place: Path, name: str) -> list[str]:
@@ -96,13 +137,14 @@ def one(place: Path, wanted: object, fault: str) -> str:
     trace = place / "trace"
     call = fault.split(":")[0]
     met = run(place, "met", ["strace", "-f", "-o", str(trace), "-e", f"trace={call}", "-e", f"inject={fault}"])
-    struck = "(INJECTED)" in trace.read_text()
+    told = trace.read_text("utf-8", "replace")
+    struck = any(sign in told for sign in ("(INJECTED)", "(DELAYED)", "killed by SIGKILL"))
     return judged(place, wanted, fault, met, struck)
 
 
 def judged(place: Path, wanted: object, fault: str, met: "subprocess.CompletedProcess[str]", struck: bool) -> str:
     problems = []
-    if met.returncode not in STATUSES:
+    if met.returncode not in STATUSES and not (struck and "signal=KILL" in fault and met.returncode == -9):
         problems.append(f"status {met.returncode}")
     if "Traceback" in met.stderr:
         problems.append("traceback")
@@ -121,12 +163,12 @@ def judged(place: Path, wanted: object, fault: str, met: "subprocess.CompletedPr
     return f"WRONG {problems[0]}" if problems else "good" if struck else "never reached"
 
 
-def full_disk(place: Path, wanted: object) -> str:
-    """A file system of a few hundred KB, which the store fills."""
+def full_disk(place: Path, wanted: object, options: str) -> str:
+    """A file system of a few KB or names, which the store fills; the next run has one with room, and begins anew."""
     shutil.rmtree(place / "store", ignore_errors=True)
     (place / "store").mkdir()
     inner = " ".join(command(place, "met"))
-    script = f"mount -t tmpfs -o size=300k tmpfs {place}/store && df -k {place}/store >&2; {inner}; s=$?; df -k {place}/store >&2; exit $s"
+    script = f"mount -t tmpfs -o {options} tmpfs {place}/store && df -k {place}/store >&2; {inner}; s=$?; df -k {place}/store >&2; exit $s"
     unshare = shutil.which("unshare")
     if unshare is None:
         return "no user namespaces"
@@ -134,7 +176,7 @@ def full_disk(place: Path, wanted: object) -> str:
         [unshare, "-Urm", "sh", "-c", script], env={**os.environ, "PGX_STORE": str(place / "store")},
         cwd=ROOT, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    return judged(place, wanted, "a full disk", met, "No space left" in met.stderr)
+    return judged(place, wanted, f"a full disk ({options})", met, "No space left" in met.stderr)
 
 
 def circumstances(place: Path, wanted: object) -> list[str]:
@@ -151,7 +193,6 @@ def circumstances(place: Path, wanted: object) -> list[str]:
         shutil.rmtree(place / "met", ignore_errors=True)
         found.append(judged(place, wanted, name, run(place, "met", before, **more), struck=True))
         subprocess.run(["chmod", "-R", "u+rwX", str(place / "store")], check=False)  # noqa: S607
-        time.sleep(0)
     return found
 
 

@@ -109,6 +109,7 @@ def _of_explanation(declaration: Declaration) -> Iterator[str]:
 def _of_model(context: Context) -> Iterator[str]:
     spec = context.spec
     classifies = spec.model.task == "classification"
+    yield from (f"model.{format}.repeat_difference" for format in context.models)
     if (spec.model.keras and spec.model.onnx) or any(step.on_rebuild for step in context.steps):
         yield from (f"model.parity.{measure}" for measure in PARITY)
         if context.n_outputs is None or context.n_outputs > 1:

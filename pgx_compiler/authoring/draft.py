@@ -93,6 +93,13 @@ def draft_of(given: Given) -> Draft:
 
 
 def _read(given: Given) -> dict[str, NDArray[Any]]:
+    if datasets.of_workers_alone(given.train.path):
+        found = Diagnostics()
+        told = f"`{given.train.path.name}` is read by the run alone, and a first spec is drawn up from the rows"
+        found.add(
+            Diagnostic(UNUSABLE_DATA, told, None, "draw it up from a sample in `.csv`, then name this file instead")
+        )
+        raise AuthorError(found)
     try:
         return dict(datasets.read(given.train.path).arrays)
     except DataFileError as error:

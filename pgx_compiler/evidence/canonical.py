@@ -4,10 +4,10 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,20 +65,60 @@ def digest_of_file(path: Path) -> str:
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
+_AT_ONCE = 2**24
+"""Bytes of an array written or read at a time."""
+
+
 def archive(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     """An ``.npz`` with fixed dates and order, so that equal arrays give equal bytes."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bundle:
-        for name in sorted(arrays):
-            member = io.BytesIO()
-            np.lib.format.write_array(member, np.ascontiguousarray(arrays[name]), allow_pickle=False)
-            info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
-            info.compress_type = zipfile.ZIP_DEFLATED
-            bundle.writestr(info, member.getvalue(), compresslevel=4)
+    write_archive(buffer, arrays)
     return buffer.getvalue()
+
+
+def write_archive(file: IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write what `archive` gives into an open file, a part at a time. Raises ValueError for an array of objects."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as bundle:
+        for name in sorted(arrays):
+            array = np.atleast_1d(arrays[name])
+            if array.dtype.hasobject:
+                raise ValueError(f"`{name}` holds Python objects, which are not written")
+            head = io.BytesIO()
+            # what the header says is that of an array in the order of rows, of these sizes
+            told = np.lib.format.header_data_from_array_1_0(np.empty((0,) * array.ndim, array.dtype))
+            np.lib.format.write_array_header_1_0(head, {**told, "shape": array.shape})
+            info = zipfile.ZipInfo(f"{name}.npy", _EPOCH)
+            info.compress_type, info.file_size = zipfile.ZIP_DEFLATED, len(head.getvalue()) + array.nbytes
+            info._compresslevel = 4  # type: ignore[attr-defined]  # the only way to say it where a member is streamed
+            with bundle.open(info, "w") as member:
+                member.write(head.getvalue())
+                for part in _parts(array):
+                    member.write(part.tobytes())
+
+
+def _parts(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """An array, some rows at a time."""
+    if array.nbytes <= _AT_ONCE:
+        yield array
+        return
+    step = max(1, _AT_ONCE // max(1, array.nbytes // len(array)))
+    yield from (array[start : start + step] for start in range(0, len(array), step))
 
 
 def unarchive(content: bytes) -> dict[str, NDArray[Any]]:
     """The arrays of an ``.npz``; nothing is ever unpickled."""
     with np.load(io.BytesIO(content), allow_pickle=False) as bundle:
         return {name: bundle[name] for name in bundle.files}
+
+
+def headers_of(path: Path) -> Iterator[tuple[str, tuple[int, ...], str]]:
+    """Name, shape and type of each array of an ``.npz``, by name; the arrays themselves are not read. Raises ValueError."""
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    with zipfile.ZipFile(path) as bundle:
+        for member in sorted(bundle.namelist()):
+            with bundle.open(member) as stream:
+                version = np.lib.format.read_magic(stream)
+                if version not in read:
+                    raise ValueError(f"`{member}` is of version {version}")
+                shape, _, dtype = read[version](stream)
+                yield member.removesuffix(".npy"), shape, str(dtype)

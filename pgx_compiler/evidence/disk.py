@@ -9,6 +9,7 @@ reached the disk (Rebello et al., ATC 2020), so a second fsync would succeed for
 """
 
 import contextlib
+import errno
 import hashlib
 import os
 import secrets
@@ -22,6 +23,14 @@ _CHUNK = 1 << 20
 
 class NotRegular(OSError):  # noqa: N818  (said of a file, not of the program)
     """A link, a pipe, a device or a folder stands where a file is expected."""
+
+
+_ABOUT_THE_READER = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EACCES, errno.EPERM})
+
+
+def says_nothing_of_the_file(error: OSError) -> bool:
+    """True where a failed read tells of this process (too few files or memory, no permission), not of what is stored."""
+    return error.errno in _ABOUT_THE_READER
 
 
 def write_whole(path: Path, content: bytes, mode: int | None = None) -> None:

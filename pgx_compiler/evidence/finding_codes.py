@@ -27,7 +27,6 @@ _RESERVED = frozenset(
         "feature_leakage",
         "label_noise",
         "miscalibrated",
-        "nondeterministic_model",
         "off_manifold_behaviour",
         "reliance_on_leak",
         "reliance_on_noise",

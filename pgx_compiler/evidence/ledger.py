@@ -5,6 +5,7 @@ removed, inserted, moved or doubled breaks the chain where it stands; a tail tha
 anew, is found by whoever kept a later seal: every run keeps the seal of its line in its manifest.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pgx_compiler.evidence.canonical import canonical_json, digest, plain
-from pgx_compiler.evidence.disk import make_folder, sync_folder
+from pgx_compiler.evidence.disk import make_folder, open_regular, read_regular, sync_folder
 from pgx_compiler.evidence.locks import try_lock
 
 FIRST = "0" * 64
@@ -73,15 +74,36 @@ class Ledger:
     def entries(self) -> Iterator[Entry]:
         """Every line, checked on the way. Raises `BrokenLedger` at the first that does not hold."""
         try:
-            content = self.path.read_bytes()
+            content = read_regular(self.path)
         except FileNotFoundError:
             return
         lines = content.split(b"\n")
-        lines.pop()  # empty, or a torn line that was never acknowledged
+        torn = lines.pop()  # empty, or a torn line that was never acknowledged
         before = FIRST
         for number, line in enumerate(lines, 1):
             body, before = _checked(line, before, number)
             yield Entry(body, before)
+        _refuse_beyond_torn(torn, before)
+
+    def check_end(self) -> None:
+        """Raises `BrokenLedger` where the last whole line is damaged, so that nothing could be sealed on top of it."""
+        with contextlib.suppress(FileNotFoundError):
+            descriptor = open_regular(self.path)
+            try:
+                _tail(descriptor)
+            finally:
+                os.close(descriptor)
+
+    @property
+    def first(self) -> str:
+        """The seal of the first line, which tells one ledger from another; that before the first where there is none."""
+        try:
+            descriptor = open_regular(self.path)
+        except FileNotFoundError:
+            return FIRST
+        with os.fdopen(descriptor, "rb") as stream:
+            line = stream.readline().removesuffix(b"\n")
+        return _checked(line, FIRST, 1)[1] if line else FIRST
 
     def head(self) -> str:
         """The last seal. Raises `BrokenLedger`."""
@@ -111,6 +133,16 @@ def _checked(line: bytes, before: str, number: int) -> tuple[Mapping[str, Any], 
     return body, seal
 
 
+def _refuse_beyond_torn(rest: bytes, before: str) -> None:
+    """What follows the last line end may be a line that a crash has torn; a whole line with another end was changed."""
+    whole = False
+    with contextlib.suppress(BrokenLedger):
+        _checked(rest[:-1], before, 0)
+        whole = True
+    if whole:
+        raise BrokenLedger(None, "was changed at its end")
+
+
 def _tail(descriptor: int) -> tuple[int, str]:
     """Bytes of the whole lines, and the seal of the last one."""
     size = os.fstat(descriptor).st_size
@@ -123,6 +155,7 @@ def _tail(descriptor: int) -> tuple[int, str]:
         content = os.pread(descriptor, block, start) + content
     end = content.rfind(b"\n")
     if end < 0:
+        _refuse_beyond_torn(content, FIRST)
         return 0, FIRST
     line = content[content.rfind(b"\n", 0, end) + 1 : end]
     try:
@@ -133,4 +166,5 @@ def _tail(descriptor: int) -> tuple[int, str]:
         raise BrokenLedger(None, "cannot be read") from error
     if not whole:
         raise BrokenLedger(None, "was changed")
+    _refuse_beyond_torn(content[end + 1 :], seal)
     return start + end + 1, seal

@@ -14,7 +14,7 @@ from types import TracebackType
 from pgx_compiler.evidence.disk import make_folder
 
 
-class NoLocks(Exception):  # noqa: N818  (said of a place, not of the program)
+class NoLocks(OSError):  # noqa: N818  (said of a place, not of the program)
     """The file system keeps no locks, or the lock's place is not ours."""
 
 

@@ -9,28 +9,28 @@ import contextlib
 import json
 import os
 import secrets
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
-import numpy as np
 from numpy.typing import NDArray
 
 from pgx_compiler.evidence.canonical import archive, canonical_json, digest, digest_of_file, unarchive
 from pgx_compiler.evidence.disk import (
     READ_ONLY,
-    NotRegular,
     copy_whole,
     open_regular,
     read_regular,
+    says_nothing_of_the_file,
     sync_folder,
     write_whole,
 )
 from pgx_compiler.evidence.disk import write_whole as write_atomically
 from pgx_compiler.evidence.ledger import Ledger
+from pgx_compiler.evidence.left_results import UnfitResult, check_arrays, left_document
 from pgx_compiler.evidence.locks import Held, try_lock
+from pgx_compiler.evidence.stored_arrays import StoredArrays
 
 LAYOUT = 1
 """Raised when files of the store mean something else; a store of a later layout is not touched."""
@@ -42,10 +42,6 @@ class DamagedEvidence(Exception):  # noqa: N818  (said of evidence, not of the p
 
 class LaterLayout(Exception):  # noqa: N818  (said of a store, not of the program)
     """The store was laid out by a later version of this program."""
-
-
-class UnfitResult(Exception):  # noqa: N818  (said of a result, not of the program)
-    """A worker has left something else than a node's result."""
 
 
 DOCUMENT = "document.json"
@@ -147,7 +143,9 @@ class Store:
             whole = digest_of_file(path) == name
         except FileNotFoundError:
             return False
-        except OSError:
+        except OSError as error:
+            if says_nothing_of_the_file(error):
+                raise
             whole = False
         if whole:
             # whoever put it there may not have come to flushing its name yet, and a record will soon rest on it
@@ -185,6 +183,8 @@ class Store:
         except FileNotFoundError:
             raise DamagedEvidence(f"object {name[:12]} is missing") from None
         except OSError as error:
+            if says_nothing_of_the_file(error):
+                raise
             self._set_aside(path)
             raise DamagedEvidence(f"object {name[:12]} cannot be read: {error.strerror or error}") from error
         if digest(content) != name:
@@ -214,7 +214,7 @@ class Store:
 
         Raises `UnfitResult` where it is not what a node makes: whatever ran the model may have written anything.
         """
-        document = _left_document(made / DOCUMENT)
+        document = left_document(made / DOCUMENT)
         arrays = self._accept_arrays(made / ARRAYS)
         return self._record(key, self.put(document, ".json"), arrays, ingredients, spent, seconds)
 
@@ -227,7 +227,7 @@ class Store:
         except OSError as error:
             raise UnfitResult(f"the worker's arrays cannot be read: {error.strerror or error}") from error
         try:
-            return copy_whole(descriptor, self.root / "incoming", _check_arrays, lambda name: self.path(name, ".npz"))
+            return copy_whole(descriptor, self.root / "incoming", check_arrays, lambda name: self.path(name, ".npz"))
         finally:
             os.close(descriptor)
 
@@ -250,7 +250,8 @@ class Store:
             seconds,
         )
         path = self.record_path(key)
-        if path.exists() and (earlier := self.find(key)) is not None and earlier.content != record.content:
+        # an earlier result counts although its objects were damaged: that is why the work was done again
+        if path.exists() and (earlier := self._known(key)) is not None and earlier.content != record.content:
             return self._conflict(earlier, record)
         write_whole(path, _sealed(record))
         return record
@@ -267,6 +268,15 @@ class Store:
 
     def find(self, key: str) -> Record | None:
         """The record of a key, if it is there and whole; a damaged record is set aside and counts as absent."""
+        record = self._known(key)
+        if record is None or not self.path(record.document, ".json").exists():
+            return None
+        if record.arrays and not self.path(record.arrays, ".npz").exists():
+            return None
+        return record
+
+    def _known(self, key: str) -> Record | None:
+        """The record of a key, whether or not its objects are there."""
         path = self.record_path(key)
         try:
             found = json.loads(read_regular(path))
@@ -274,32 +284,56 @@ class Store:
             whole = found["sha256"] == digest(canonical_json(asdict(record))) and record.key == key
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, TypeError, KeyError):
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            if isinstance(error, OSError) and says_nothing_of_the_file(error):
+                raise
             whole = False
         if not whole:
             self._set_aside(path)
             return None
-        if not self.path(record.document, ".json").exists():
-            return None
-        if record.arrays and not self.path(record.arrays, ".npz").exists():
-            return None
         return record
 
-    def load(self, record: Record) -> Artifact:
-        """The artifact of a record, verified. Raises `DamagedEvidence`."""
+    def load(self, record: Record, at_hand: int | None = None) -> Artifact:
+        """The artifact of a record, verified. Raises `DamagedEvidence`.
+
+        Args:
+            record: of the node.
+            at_hand: bytes of its stored arrays, above which each is read, and verified again, when it is asked for; None: all are
+                read now.
+        """
         document = json.loads(self.get(record.document, ".json"))
-        arrays = unarchive(self.get(record.arrays, ".npz")) if record.arrays else {}
-        return Artifact(document, arrays)
+        if record.arrays is None:
+            return Artifact(document)
+        if at_hand is not None and self._size(record.arrays, ".npz") > at_hand:
+            return Artifact(document, self._stored(record.arrays))
+        return Artifact(document, unarchive(self.get(record.arrays, ".npz")))
 
     def whole(self, record: Record) -> bool:
         """True where every object of a record is there and matches its digest."""
         try:
             self.get(record.document, ".json")
             if record.arrays:
-                self.get(record.arrays, ".npz")
+                self._stored(record.arrays)
         except DamagedEvidence:
             return False
         return True
+
+    def _size(self, name: str, suffix: str) -> int:
+        try:
+            return self.path(name, suffix).stat().st_size
+        except OSError:
+            return 0  # reading it says what is wrong
+
+    def _stored(self, name: str) -> StoredArrays:
+        """An object of arrays, hashed and left where it is. Raises `DamagedEvidence`."""
+        path = self.path(name, ".npz")
+
+        def damaged(why: str) -> NoReturn:
+            if why != "is missing":
+                self._set_aside(path)
+            raise DamagedEvidence(f"object {name[:12]} {why}")
+
+        return StoredArrays(path, name, damaged)
 
     def records(self) -> Iterator[Record]:
         """Every whole record, in the order of the keys."""
@@ -316,41 +350,6 @@ class Store:
 def _sealed(record: Record) -> bytes:
     body = asdict(record)
     return canonical_json({"record": body, "sha256": digest(body)})
-
-
-def _left_document(path: Path) -> bytes:
-    """The document of a box: canonical JSON in a regular file; links are not followed, whoever made them."""
-    try:
-        content = read_regular(path)
-        if canonical_json(json.loads(content)) != content:
-            raise UnfitResult("the worker's document is not in canonical form")
-    except FileNotFoundError:
-        raise UnfitResult("the worker left no result") from None
-    except NotRegular as error:
-        raise UnfitResult(f"the worker's result cannot be read: {error}") from error
-    except (ValueError, RecursionError) as error:
-        raise UnfitResult(f"the worker left no readable result: {error}") from error
-    return content
-
-
-def _check_arrays(path: Path) -> None:
-    """Every member of an ``.npz`` is one array of numbers or words whose header tells its size. Raises `UnfitResult`."""
-    try:
-        with zipfile.ZipFile(path) as bundle:
-            for member in bundle.infolist():
-                with bundle.open(member) as stream:
-                    version = np.lib.format.read_magic(stream)
-                    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-                    shape, _, dtype = read[version](stream)
-                    size = dtype.itemsize * int(np.prod(shape, dtype=object))
-                    if (
-                        dtype.hasobject
-                        or not member.filename.endswith(".npy")
-                        or stream.tell() + size != member.file_size
-                    ):
-                        raise UnfitResult(f"`{member.filename}` of the worker's arrays is no plain array")
-    except (ValueError, KeyError, EOFError, OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
-        raise UnfitResult(f"the worker's arrays cannot be read: {error}") from error
 
 
 def copy_out(store: Store, name: str, suffix: str, destination: Path) -> None:

@@ -1,7 +1,8 @@
 """What a worker keeps at hand: data read once, models opened once, and the results that a node rests on."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,26 +10,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgx_compiler.evidence.canonical import canonical_json
-from pgx_compiler.evidence.results import Attribution
+from pgx_compiler.evidence.results import Attribution, Measure
 from pgx_compiler.evidence.store import Artifact, Record, Store
-from pgx_compiler.execute import texts
 from pgx_compiler.execute.fixed_inputs import with_fixed
 from pgx_compiler.execute.linked_scores import open_view
 from pgx_compiler.execute.renaming import renamed
+from pgx_compiler.execute.scratch import Scratch
+from pgx_compiler.execute.splits import HELD, Beside, Coded
+from pgx_compiler.execute.splits import UnfitInput as UnfitInput
+from pgx_compiler.execute.splits import read_labels as read_labels
+from pgx_compiler.execute.splits import read_split as read_split
 from pgx_compiler.modalities import modalities
-from pgx_compiler.modalities.data import AuditData, Split, Variable
-from pgx_compiler.modalities.features import FeatureMap, References, Rows
-from pgx_compiler.modalities.labels import class_names, position_of
+from pgx_compiler.modalities.data import MOST_ROWS, AuditData, Split, Variable, drawn_rows
+from pgx_compiler.modalities.features import FIXED, FeatureMap, References, Rows
 from pgx_compiler.modalities.table import Table, TableSetting
-from runtimes import datasets
 from runtimes.adaptation import Adaptation
 from runtimes.capabilities import Inputs, View
 from runtimes.powers import Powers
 from runtimes.target import framework_for, frameworks
 
-
-class UnfitInput(Exception):  # noqa: N818
-    """The data or the model cannot be used, which only running could show; a sentence for the author."""
+AT_HAND = 16 * 2**20
+"""Bytes of a result's arrays, as they are stored, that are read at once."""
 
 
 @dataclass
@@ -36,25 +38,30 @@ class Bench:
     """The worker's side of one audit. Caches live as long as the worker."""
 
     store: Store
-    splits: dict[str, tuple[Split, dict[str, NDArray[Any]]]] = field(default_factory=dict)
+    splits: dict[str, tuple[Split, Beside]] = field(default_factory=dict)
     models: dict[str, Any] = field(default_factory=dict)
+    scratch: Scratch = field(default_factory=Scratch)
+    """Where rows lie that are not held in memory."""
+    audits: dict[str, AuditData] = field(default_factory=dict)
+    """The data of the audit, where making it costs a pass over the disk."""
 
     def artifact(self, record: Mapping[str, Any]) -> Artifact:
-        """A finished node's result, verified."""
-        return self.store.load(Record(**record))
+        """A finished node's result, verified; large arrays are read when they are asked for."""
+        return self.store.load(Record(**record), AT_HAND)
 
     def split(self, source: Mapping[str, Any]) -> Split:
         """The rows of a data node."""
         return self._read(source)[0]
 
-    def beside(self, source: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    def beside(self, source: Mapping[str, Any]) -> Beside:
         """The columns of a data node that the model does not read, but the audit looks at."""
         return self._read(source)[1]
 
-    def _read(self, source: Mapping[str, Any]) -> tuple[Split, dict[str, NDArray[Any]]]:
+    def _read(self, source: Mapping[str, Any]) -> tuple[Split, Beside]:
         key = canonical_json(source).decode()
         if key not in self.splits:
-            self.splits[key] = read_split(self.store.path(source["sha256"], source["suffix"]), source, self.store)
+            path = self.store.path(source["sha256"], source["suffix"])
+            self.splits[key] = read_split(path, source, self.store, self.scratch)
         return self.splits[key]
 
     def model(self, source: Mapping[str, Any], score: str, runtime: str | None = None) -> Any:
@@ -86,104 +93,6 @@ class Bench:
 def _named(location: str, digest: str) -> tuple[str, str]:
     """An object of the store that was a file of weights: its digest and suffix."""
     return digest, Path(location).suffix
-
-
-def read_split(
-    path: Path, source: Mapping[str, Any], store: Store | None = None
-) -> tuple[Split, dict[str, NDArray[Any]]]:
-    """Read a data file as the model's inputs and labels. Raises `UnfitInput` or `DataFileError`."""
-    text = {column for name, _, dtype in source["inputs"] if dtype == "str" for column in source["sources"][name]}
-    if source["target"] and source["task"] == "classification":
-        text.add(source["target"])
-    raw = datasets.read(path, text | texts.columns_of_text(source))
-    arrays = dict(raw.arrays)
-    labels = None
-    if source["target"]:
-        labels = read_labels(arrays.pop(source["target"]), source)
-    inputs: dict[str, NDArray[Any]] = {}
-    tokens = texts.cut(arrays, source, store)
-    for name, shape, dtype in source["inputs"]:
-        if name in tokens:
-            inputs[name] = tokens[name].astype(dtype)
-            continue
-        columns = source["sources"][name]
-        order = source.get("moved", {}).get(name)
-        if order is not None:
-            arrays = {**arrays, **{c: np.transpose(arrays[c], order) for c in columns}}
-        taken = [_as_dtype(_scaled(arrays[c], source["preprocess"]["scale"]), dtype, c, source) for c in columns]
-        joined = taken[0] if len(taken) == 1 else np.stack(taken, axis=1)
-        inputs[name] = joined.reshape((len(joined), *[n if n is not None else -1 for n in shape]))
-    texts.check_ids(inputs, source)
-    n = len(next(iter(inputs.values())))
-    row_ids = np.arange(n) if raw.row_ids is None else raw.row_ids
-    beside = {name: arrays[name] for name in source["beside"] if name in arrays}
-    return Split(source["split"], inputs, labels, row_ids), beside
-
-
-def _as_dtype(array: NDArray[Any], dtype: str, column: str, source: Mapping[str, Any]) -> NDArray[Any]:
-    """A column in the model's dtype, unchanged in value. Raises `UnfitInput`."""
-    of = f"column `{column}` of {source['split']}"
-    if dtype == "str":
-        if array.dtype.kind in "OUS":
-            return np.array(["" if v is None else str(v) for v in array.reshape(-1)], np.str_).reshape(array.shape)
-        raise UnfitInput(f"{of} holds numbers, but the model reads text")
-    if array.dtype.kind in "OUS":
-        raise UnfitInput(f"{of} holds words, but the model reads numbers")
-    with np.errstate(invalid="ignore", over="ignore"):
-        cast = array.astype(dtype)
-    if cast.dtype.kind in "iub":
-        changed = np.flatnonzero((cast != array).reshape(len(array), -1).any(axis=1))
-        if len(changed):
-            held = array[changed[0]].reshape(-1)
-            value = held[cast[changed[0]].reshape(-1) != held][0]
-            said = "no value" if value != value else f"{value:g}"
-            raise UnfitInput(f"{of} holds {said} in row {changed[0]}, but the model reads {dtype}")
-    return cast
-
-
-def _scaled(array: NDArray[Any], scale: list[float] | None) -> NDArray[Any]:
-    if scale is None or array.dtype.kind not in "ui":
-        return array
-    low, high = scale
-    return low + array.astype(np.float64) * ((high - low) / 255.0)
-
-
-def read_labels(raw: NDArray[Any], source: Mapping[str, Any]) -> NDArray[Any]:
-    """Class positions (int64) or regression values (float64). Raises `UnfitInput` naming the first bad row.
-
-    Labels of a classification are names of classes, where all of them are; else positions from 0.
-    """
-    raw = raw.reshape(len(raw))
-    wordy = raw.dtype.kind in "OUS"
-    missing = np.array([v is None or v == "" for v in raw], bool) if wordy else ~np.isfinite(raw.astype(np.float64))
-    if missing.any():
-        first = int(np.flatnonzero(missing)[0])
-        raise UnfitInput(
-            f"{int(missing.sum())} rows of {source['split']} have no `{source['target']}`; first: row {first}"
-        )
-    if source["task"] == "regression":
-        if wordy:
-            raise UnfitInput(f"`{source['target']}` of {source['split']} holds words: `{raw[0]}`")
-        return raw.astype(np.float64)
-    classes = list(source["classes"])
-    values, inverse = np.unique(raw.astype(np.str_) if wordy else raw, return_inverse=True)
-    named = class_names(values, classes)
-    position = {name: index for index, name in enumerate(classes)}
-    if set(named) <= set(position):
-        return np.array([position[name] for name in named], np.int64)[inverse]
-    positions = [position_of(name) for name in named]
-    unknown = [name for name, found in zip(named, positions, strict=True) if found is None and name not in position]
-    if unknown or None in positions:
-        shown = unknown or [name for name in named if name not in position]
-        raise UnfitInput(f"`{source['target']}` has values that are no class: {', '.join(shown[:5])}")
-    labels = np.array(positions, np.int64)[inverse]
-    outside = np.flatnonzero((labels < 0) | (labels >= len(classes)))
-    if len(outside):
-        row = int(outside[0])
-        raise UnfitInput(
-            f"row {row} of {source['split']} has class {labels[row]}, but there are {len(classes)} classes"
-        )
-    return labels
 
 
 def feature_map(description: Mapping[str, Any], inputs: Inputs) -> FeatureMap:
@@ -242,19 +151,93 @@ def bound_table(
 
 
 def audit_data(bench: Bench, about: Mapping[str, Any], inputs: Mapping[str, Any]) -> AuditData:
-    """The data of an audit as precaution methods see it."""
-    train = bench.split(inputs["train"]["params"])
-    test = bench.split(inputs["test"]["params"]) if "test" in inputs else None
+    """The data of an audit as precaution methods see it: of all rows."""
+    splits = {port: bench.split(inputs[port]["params"]) for port in ("train", "test") if port in inputs}
+    aside = {port: bench.beside(inputs[port]["params"]) for port in splits}
+    on_disk = any(nbytes(split) > HELD for split in splits.values())
+    if not on_disk:
+        return described_data(about, splits, aside)
+    key = canonical_json([about, *(inputs[port]["params"] for port in splits)]).decode()
+    if key not in bench.audits:
+        bench.audits = {key: described_data(about, splits, aside, bench.scratch)}
+    return bench.audits[key]
+
+
+def table_data(bench: Bench, about: Mapping[str, Any], inputs: Mapping[str, Any]) -> AuditData:
+    """The data of an audit as methods see it that state something of the whole model: of a table, of some rows at most."""
+    splits = {port: bench.split(inputs[port]["params"]) for port in ("train", "test") if port in inputs}
+    if about["modality"] != "tabular" or all(len(split) <= MOST_ROWS for split in splits.values()):
+        return audit_data(bench, about, inputs)
+    aside: dict[str, Beside] = {port: bench.beside(inputs[port]["params"]) for port in splits}
+    for port, split in splits.items():
+        if len(split) > MOST_ROWS:
+            chosen = drawn_rows(len(split), MOST_ROWS)
+            splits[port] = split.of_rows(chosen)
+            aside[port] = {name: _of_rows(held, chosen) for name, held in aside[port].items()}
+    return described_data(about, splits, aside)
+
+
+def rows_used(bench: Bench, inputs: Mapping[str, Any]) -> tuple[Measure, ...]:
+    """What is said where `table_data` holds some of the rows only."""
+    words = {"train": "training", "test": "test"}
+    lengths = {port: len(bench.split(inputs[port]["params"])) for port in words if port in inputs}
+    return tuple(
+        Measure(f"{port}_rows_used", float(MOST_ROWS),
+                f"Rows that stand for all {rows:,} {words[port]} rows here, drawn at random", rows, "rows")
+        for port, rows in lengths.items()
+        if rows > MOST_ROWS
+    )  # fmt: skip
+
+
+def nbytes(split: Split) -> int:
+    """Bytes of a split's rows."""
+    return sum(array.nbytes for array in split.inputs.values())
+
+
+def _of_rows(held: NDArray[Any] | Coded, chosen: NDArray[np.int64]) -> NDArray[Any] | Coded:
+    return Coded(held.codes[chosen], held.words) if isinstance(held, Coded) else held[chosen]
+
+
+def described_data(
+    about: Mapping[str, Any], splits: Mapping[str, Split], aside: Mapping[str, Beside], scratch: Scratch | None = None
+) -> AuditData:
+    """Splits as an audit describes them.
+
+    Args:
+        about: modality, task, classes, roles and features of the audit.
+        splits: ``train``, and ``test`` where there is one.
+        aside: of each split the columns that the model does not read.
+        scratch: where the variables lie; None: in memory.
+    """
+    train, test = splits["train"], splits.get("test")
     features = feature_map(about["features"], train.inputs)
     modality = modalities()[about["modality"]]
     roles = about["roles"]
     columns = about["features"]["columns"]
-    variables = modality.variables(train.inputs, test.inputs if test else None, features, columns, roles)
-    named = [_with_categories(v, about["categories"].get(v.name)) for v in variables]
-    aside = bench.beside(inputs["train"]["params"])
-    aside_test = bench.beside(inputs["test"]["params"]) if test else {}
-    named += [_beside(name, values, aside_test.get(name), roles.get(name, "feature")) for name, values in aside.items()]
+    # of a table one feature at a time: all of them would be the data set once more, in float64
+    maps = _single(features) if scratch is not None and about["modality"] == "tabular" else [features]
+    found = (
+        v for m in maps for v in modality.variables(train.inputs, test.inputs if test else None, m, columns, roles)
+    )
+    told = (_with_categories(variable, about["categories"].get(variable.name)) for variable in found)
+    of_test = aside.get("test", {})
+    rest = (_beside(name, held, of_test.get(name), roles.get(name, "feature")) for name, held in aside["train"].items())
+    named = [v if scratch is None else _on_disk(v, scratch) for v in itertools.chain(told, rest)]
     return AuditData(about["modality"], about["task"], tuple(about["classes"]), train, test, features, tuple(named))
+
+
+def _single(features: FeatureMap) -> Iterator[FeatureMap]:
+    """Each feature by itself; no other owns anything."""
+    for position, name in enumerate(features.names):
+        owners = {key: np.where(owner == position, 0, FIXED) for key, owner in features.owners.items()}
+        yield FeatureMap((name,), owners, features.layout)
+
+
+def _on_disk(variable: Variable, scratch: Scratch) -> Variable:
+    test = None if variable.test is None else scratch.keep(variable.test)
+    kept = replace(variable, train=scratch.keep(variable.train), test=test)
+    scratch.release()
+    return kept
 
 
 def _with_categories(variable: Variable, categories: list[str] | None) -> Variable:
@@ -273,19 +256,29 @@ def _with_categories(variable: Variable, categories: list[str] | None) -> Variab
     )
 
 
-def _beside(name: str, train: NDArray[Any], test: NDArray[Any] | None, role: Any) -> Variable:
-    if train.dtype.kind in "fiu":
-        other = None if test is None else test.astype(np.float64)
+def _beside(name: str, train: NDArray[Any] | Coded, test: NDArray[Any] | Coded | None, role: Any) -> Variable:
+    if not isinstance(train, Coded) and train.dtype.kind in "fiu":
+        other = None if test is None or isinstance(test, Coded) else test.astype(np.float64)
         return Variable(name, "numeric", train.astype(np.float64), other, role=role, is_descriptor=True)
-    words = sorted({str(v) for part in (train, test) if part is not None for v in part if v is not None})
+    coded = [None if part is None else part if isinstance(part, Coded) else _coded(part) for part in (train, test)]
+    met = [np.unique(part.codes) if part is not None else np.zeros(0, np.int64) for part in coded]
+    words = sorted({part.words[i] for part, seen in zip(coded, met, strict=True) if part for i in seen if i >= 0})
     position = {word: index for index, word in enumerate(words)}
 
-    def codes(values: NDArray[Any] | None) -> NDArray[Any] | None:
-        return None if values is None else np.array([position.get(str(v), -1) for v in values], np.int64)
+    def codes(part: Coded | None) -> NDArray[Any] | None:
+        if part is None:
+            return None
+        return np.array([*(position.get(word, -1) for word in part.words), -1], np.int64)[part.codes]
 
-    found = codes(train)
+    found = codes(coded[0])
     assert found is not None
-    return Variable(name, "categorical", found, codes(test), tuple(words), role, is_descriptor=True)
+    return Variable(name, "categorical", found, codes(coded[1]), tuple(words), role, is_descriptor=True)
+
+
+def _coded(held: NDArray[Any]) -> Coded:
+    known: dict[str, int] = {}
+    codes = [-1 if v is None else known.setdefault(str(v), len(known)) for v in held.reshape(len(held))]
+    return Coded(np.array(codes, np.int32), tuple(known))
 
 
 def attribution_of(node: Mapping[str, Any], artifact: Artifact) -> Attribution:

@@ -6,64 +6,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pgx_compiler.execute.forwarding import Arrays, Translation, in_front
+from pgx_compiler.modalities.features import FIXED
 from runtimes.adaptation import InputAdaptation, fixed_value, rows_axis
-from runtimes.capabilities import Differentiable, Floats, Inputs, Integers, Predictor, Rules, Spent
+from runtimes.capabilities import IDS
+from runtimes.formats.batches import probe
 from runtimes.target import TensorFacts
 
 
-class FixedPredictor:
-    """A black box asked without its fixed inputs, which are given for as many rows as there are."""
+class Fixing(Translation):
+    """Inputs that are given with every row, and that nothing is said of."""
 
-    def __init__(self, handle: Predictor, fixed: Mapping[str, NDArray[Any]], rows: Mapping[str, bool]) -> None:
-        self._handle: Any = handle
+    def __init__(
+        self, fixed: Mapping[str, NDArray[Any]], rows: Mapping[str, bool], tensors: Mapping[str, TensorFacts]
+    ) -> None:
         self._fixed = fixed
         self._rows = rows
+        """Whether each of them has an axis of rows, along which it is repeated."""
+        self._tensors = tensors
 
-    @property
-    def rows_per_call(self) -> int:
-        """As the handle says."""
-        return int(self._handle.rows_per_call)
-
-    @property
-    def spent(self) -> Spent:
-        """As the handle counts."""
-        spent: Spent = self._handle.spent
-        return spent
-
-    def predict(self, inputs: Inputs) -> Floats:
-        """Scores, ``(rows, outputs)``."""
-        scores: Floats = self._handle.predict(self._whole(inputs))
-        return scores
-
-    def _whole(self, inputs: Inputs) -> dict[str, NDArray[Any]]:
+    def given(self, inputs: Arrays) -> Arrays:
+        """The rows with the fixed inputs."""
         rows = len(next(iter(inputs.values())))
-        given = {
+        repeated = {
             name: np.broadcast_to(value, (rows, *value.shape[1:])) if self._rows[name] else value
             for name, value in self._fixed.items()
         }
-        return {**inputs, **given}
+        return {**inputs, **repeated}
 
+    def owned(self, owners: Arrays) -> Arrays:
+        """The owners, and nobody's elements for the fixed inputs."""
+        return {**owners, **{name: np.full(value.shape[1:], FIXED) for name, value in self._fixed.items()}}
 
-class FixedDifferentiable(FixedPredictor):
-    """A white box asked without its fixed inputs."""
+    def found(self, arrays: Arrays) -> Arrays:
+        """What is said of the inputs that are not fixed."""
+        return {name: array for name, array in arrays.items() if name.removesuffix(IDS) not in self._fixed}
 
-    def gradient(self, inputs: Inputs, target: Integers) -> Inputs:
-        """Gradients of the inputs that are not fixed."""
-        found: Inputs = self._handle.gradient(self._whole(inputs), target)
-        return {name: found[name] for name in inputs}
-
-    def relevance(
-        self, inputs: Inputs, target: Integers, rules: Rules, low: Inputs | None = None, high: Inputs | None = None
-    ) -> Inputs:
-        """Relevance of the inputs that are not fixed, where the handle is `RulePropagating`."""
-        box = [None if side is None else self._whole(side) for side in (low, high)]
-        found: Inputs = self._handle.relevance(self._whole(inputs), target, rules, *box)
-        return {name: found[name] for name in inputs}
-
-    def rescaled_contributions(self, inputs: Inputs, references: Inputs, target: Integers) -> Inputs:
-        """Contributions of the inputs that are not fixed, where the handle is `RulePropagating`."""
-        found: Inputs = self._handle.rescaled_contributions(self._whole(inputs), self._whole(references), target)
-        return {name: found[name] for name in inputs}
+    def above(self, handle: Any) -> Translation:
+        """What the fixed inputs are looked up as is fixed there as well."""
+        made = handle.embed({**probe(list(self._tensors.values())), **self._fixed})
+        fixed = {name: array for name, array in made.items() if name.removesuffix(IDS) in self._fixed}
+        return Fixing(fixed, {name: self._rows[name.removesuffix(IDS)] for name in fixed}, {})
 
 
 def with_fixed(handle: Any, tensors: Mapping[str, TensorFacts], said: Mapping[str, InputAdaptation]) -> Any:
@@ -75,6 +58,4 @@ def with_fixed(handle: Any, tensors: Mapping[str, TensorFacts], said: Mapping[st
             tensor = tensors[name]
             fixed[name] = fixed_value(tensor.shape, tensor.dtype, one)
             rows[name] = rows_axis(tensor.shape, one) is not None
-    if not fixed:
-        return handle
-    return (FixedDifferentiable if isinstance(handle, Differentiable) else FixedPredictor)(handle, fixed, rows)
+    return in_front(handle, Fixing(fixed, rows, tensors)) if fixed else handle

@@ -53,6 +53,8 @@ class Journal:
         self._lock = threading.RLock()
         self._sequence = 0
         self._last: dict[str, float] = {}
+        self._whole: set[str] = set()
+        """Nodes that have said that all their work is done, and have not ended."""
         self._counts: dict[str, int] = {}
         self._planned: dict[str, int] = {}
         self._spent: dict[str, int] = {}
@@ -102,9 +104,12 @@ class Journal:
         """A node has done some of its work; told at most once a second, and when all is done."""
         now = time.monotonic()
         with self._lock:
-            if done < total and now - self._last.get(node.id, 0.0) < PROGRESS_EVERY:
+            told_all = node.id in self._whole  # once: a worker that says so without end must not fill the disk
+            if (done < total or told_all) and now - self._last.get(node.id, 0.0) < PROGRESS_EVERY:
                 return
             self._last[node.id] = now
+            if done >= total:
+                self._whole.add(node.id)
             spent = {name: rows for name, rows in self._spent.items() if name in ("forward", "backward")}
         unit = UNITS.get(node.op, "rows")
         self._tell(Progress, **_of(node), done=max(0, done), total=max(0, total), unit=unit, spent=spent)
@@ -114,6 +119,7 @@ class Journal:
         node, record = outcome.node, outcome.record
         with self._lock:
             self._last.pop(node.id, None)
+            self._whole.discard(node.id)
             self._counts[outcome.status] = self._counts.get(outcome.status, 0) + 1
             if outcome.status != "cached":
                 _add(self._planned, node.cost)

@@ -3,29 +3,30 @@
 from pathlib import Path
 from typing import Any
 
-from runtimes.capabilities import Floats, Inputs, Predictor, Spent, View
+from pgx_compiler.execute.forwarding import COUNTS, Translation, in_front
+from runtimes.capabilities import Coalitions, Floats, Scores, View
 from runtimes.formats.scores import sigmoid, softmax
 from runtimes.powers import NO_POWERS
 from runtimes.target import ModelFileError
 
 
-class LinkedPredictor:
-    """A handle of logits seen as probabilities: of exclusive classes by softmax, of one of two by sigmoid."""
+class Linking(Translation):
+    """Logits seen as probabilities: of exclusive classes by softmax, of one of two by sigmoid.
 
-    def __init__(self, logits: Predictor, single: bool) -> None:
-        self._logits = logits
+    What rests on the score itself, such as its gradient, is another one then, and not offered.
+    """
+
+    def __init__(self, single: bool) -> None:
         self._link = sigmoid if single else softmax
-        self.spent: Spent = logits.spent
 
-    @property
-    def rows_per_call(self) -> int:
-        """As the handle says."""
-        return self._logits.rows_per_call
-
-    def predict(self, inputs: Inputs) -> Floats:
+    def scores(self, scores: Floats) -> Floats:
         """Probabilities, ``(rows, outputs)``."""
         # two classes of one number are [-z, z]: each is a sigmoid of its own
-        return self._link(self._logits.predict(inputs))
+        return self._link(scores)
+
+    def carries(self, hint: Any) -> bool:
+        """Scores alone, and what a handle says of itself."""
+        return hint in (Scores, Coalitions | None, *COUNTS)
 
 
 def open_view(framework: Any, path: Path, view: View) -> Any:
@@ -38,4 +39,4 @@ def open_view(framework: Any, path: Path, view: View) -> Any:
         if view.score != "probability" or {"probability", "logit"} & facts.scores != {"logit"}:
             raise
         logits = View("logit", view.task, view.output, view.adaptation, view.powers)
-        return LinkedPredictor(framework.open_model(path, logits), single=facts.n_outputs == 1)
+        return in_front(framework.open_model(path, logits), Linking(single=facts.n_outputs == 1))

@@ -2,15 +2,16 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from pgx_compiler.evidence.canonical import archive, canonical_json, plain
+from pgx_compiler.evidence.canonical import canonical_json, plain, write_archive
 from pgx_compiler.evidence.results import Report, RowReport
 from pgx_compiler.evidence.store import ARRAYS, DOCUMENT, Artifact, Store
 from pgx_compiler.evidence.summary import summarise
-from pgx_compiler.execute import parts, reliance, rows_chosen, texts, trials
+from pgx_compiler.execute import parts, reliance, repetition, rows_chosen, texts, trials
 from pgx_compiler.execute.bench import (
     Bench,
     UnfitInput,
@@ -20,8 +21,11 @@ from pgx_compiler.execute.bench import (
     explained_rows,
     feature_map,
     features_from,
+    rows_used,
+    table_data,
 )
 from pgx_compiler.execute.model_checks import parity, performance
+from pgx_compiler.execute.predicting import finite_predictions, not_finite
 from pgx_compiler.execute.self_checks import explanation_report
 from pgx_compiler.execute.statements import statements_report
 from pgx_compiler.methods.apply import across_rows, attribute, compare, judge_rows, make_global, scores_of, state
@@ -29,11 +33,9 @@ from pgx_compiler.methods.attributing import Attributed, Several
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.methods.declaration import Declaration, RowScore
 from pgx_compiler.modalities import modalities
-from pgx_compiler.modalities.data import Split
 from pgx_compiler.modalities.features import Rows
 from runtimes.capabilities import Spent
 from runtimes.engines.contract import Place
-from runtimes.target import ModelFileError
 
 Node = Mapping[str, Any]
 Inputs = Mapping[str, Any]
@@ -70,7 +72,9 @@ def perform(payload: Mapping[str, Any], place: Place, progress: Progress) -> Map
         spent["halved"] = after.halved - before.halved
     (place.writes / DOCUMENT).write_bytes(canonical_json(artifact.document))
     if artifact.arrays:
-        (place.writes / ARRAYS).write_bytes(archive(artifact.arrays))
+        with (place.writes / ARRAYS).open("wb") as file:
+            write_archive(file, artifact.arrays)
+    bench.scratch.release()
     return {"spent": spent, "seconds": seconds}
 
 
@@ -111,37 +115,19 @@ def _predict(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Ar
     arrays = {}
     for done, (name, score) in enumerate(kinds.items(), 1):
         handle = bench.model(model, score, node["runtime"])
-        arrays[name] = _finite_predictions(handle, split, inputs["data"]["params"])
+
+        def told(rows: int, done: int = done) -> None:
+            bench.scratch.release()
+            progress((done - 1) * len(split) + rows, 2 * len(split))
+
+        arrays[name] = finite_predictions(handle, split, inputs["data"]["params"], told)
         bad = np.flatnonzero(~np.isfinite(arrays[name]).all(axis=1))
         if len(bad):
-            raise UnfitInput(_not_finite(split.inputs, inputs["data"]["params"], int(bad[0]), len(bad)))
+            raise UnfitInput(not_finite(split.inputs, inputs["data"]["params"], int(bad[0]), len(bad)))
         progress(done * len(split), 2 * len(split))
     if split.labels is not None:
         arrays["labels"] = split.labels
     return Artifact({"rows": len(split), "format": model["format"], "split": split.name}, arrays)
-
-
-def _finite_predictions(model: Any, split: Split, source: Mapping[str, Any]) -> Any:
-    """The model's answers; where it refuses them and rows are incomplete, those are the likelier reason."""
-    try:
-        return model.predict(split.inputs)
-    except ModelFileError as error:
-        bad = [~np.isfinite(a).reshape(len(a), -1).all(axis=1) for a in split.inputs.values() if a.dtype.kind == "f"]
-        rows = np.flatnonzero(np.any(bad, axis=0)) if bad else np.zeros(0, np.int64)
-        if not len(rows):
-            raise
-        raise UnfitInput(_not_finite(split.inputs, source, int(rows[0]), len(rows))) from error
-
-
-def _not_finite(rows: Mapping[str, Any], source: Mapping[str, Any], row: int, count: int) -> str:
-    sentence = f"the model gives no finite score for {count} rows of {source['split']}; first: row {row}"
-    for name, array in rows.items():
-        flat = np.asarray(array[row]).reshape(-1)
-        if flat.dtype.kind == "f" and not np.isfinite(flat).all():
-            at = int(np.flatnonzero(~np.isfinite(flat))[0])
-            column = source["columns"][at] if len(source["columns"]) == len(flat) else f"element {at}"
-            return f"{sentence}, where `{column}` of `{name}` is missing or infinite; fill it before the model sees it"
-    return f"{sentence}, though all its inputs are finite"
 
 
 def _parity(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:  # noqa: ARG001
@@ -155,14 +141,18 @@ def _parity(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Art
 
 
 def _performance(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:  # noqa: ARG001
-    test = bench.artifact(inputs["test"]["record"]).arrays
-    train = bench.artifact(inputs["train"]["record"]).arrays if "train" in inputs else None
+    test, train = (
+        {name: held[name] for name in ("output", "labels") if name in held} if held is not None else None
+        for port in ("test", "train")
+        for held in (bench.artifact(inputs[port]["record"]).arrays if port in inputs else None,)
+    )
+    assert test is not None
     return _report(performance(test, train, node["params"]["task"]))
 
 
 def _rows(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:  # noqa: ARG001
     split = bench.split(inputs["data"]["params"])
-    predictions = bench.artifact(inputs["predictions"]["record"]).arrays
+    predictions = {"output": bench.artifact(inputs["predictions"]["record"]).arrays["output"]}
     return rows_chosen.choose(split, predictions, node["params"], np.random.default_rng(node["seed"]))
 
 
@@ -264,25 +254,27 @@ def _state(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Arti
     model = bench.model(inputs["model"]["params"], node["params"]["score"], node["runtime"])
     rows, ids = explained_rows(bench, node, inputs)
     params = declaration.params.model_validate(node["params"]["with"])
-    data = audit_data(bench, node["params"]["about"], inputs)
+    data = table_data(bench, node["params"]["about"], inputs)
     table = bound_table(bench, node, inputs, data, rows, ids) if "table" in node["params"] else None
     if declaration.gives == "local":
         part = parts.part_of(node, len(ids))
         if part and part.start == part.stop:
             return parts.nothing()
         said = state(declaration, model, rows, table, params, node["seed"] or 0, ids, progress, part)
-        return parts.of_statements(declaration, said) if part else _stated(node, ids, said)
+        return parts.of_statements(declaration, said) if part else _stated(bench, node, inputs, ids, said)
     report = make_global(declaration, model, rows, data, table, params, node["seed"] or 0)
     progress(len(rows), len(rows))
-    return _statement(node, report, {})
+    return _statement(bench, node, inputs, report, {})
 
 
-def _stated(node: Node, ids: list[str], said: list[RowReport]) -> Artifact:
+def _stated(bench: Bench, node: Node, inputs: Inputs, ids: list[str], said: list[RowReport]) -> Artifact:
     """What a step leaves that states something of each of its rows."""
-    return _statement(node, *statements_report(catalogue()[node["method"]], said, ids))
+    return _statement(bench, node, inputs, *statements_report(catalogue()[node["method"]], said, ids))
 
 
-def _statement(node: Node, report: Report, rest: Mapping[str, Any]) -> Artifact:
+def _statement(bench: Bench, node: Node, inputs: Inputs, report: Report, rest: Mapping[str, Any]) -> Artifact:
+    if node["params"]["about"]["modality"] == "tabular":
+        report = replace(report, measures=(*report.measures, *rows_used(bench, inputs)))
     artifact = _report(report)
     document = {**artifact.document, **rest, "method": node["method"], "direction": node["params"]["direction"]}
     return Artifact({**document, "score": node["params"]["score"]}, artifact.arrays)
@@ -292,6 +284,10 @@ def _compare(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Ar
     declaration = catalogue()[node["method"]]
     if "parity" in inputs and not bench.artifact(inputs["parity"]["record"]).document["holds"]:
         reason = "the white box and the black box are not the same model, so their explanations are not compared"
+        return Artifact({"blocked": reason, "summary": summarise(np.array([]))})
+    repeats = [inputs[port]["record"] for port in inputs if port.startswith("repeat.")]
+    if not all(bench.artifact(record).document["holds"] for record in repeats):
+        reason = "the model answers the same row differently at different times, so its explanations are not compared"
         return Artifact({"blocked": reason, "summary": summarise(np.array([]))})
     first, second = (attribution_of(inputs[p], bench.artifact(inputs[p]["record"])) for p in ("first", "second"))
     params = declaration.params.model_validate(node["params"]["with"])
@@ -344,13 +340,14 @@ def _gather(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Art
     if of == "attribute":
         return _attribution(node, rows, ids, parts.attributed(held))
     if of == "state":
-        return _stated(node, ids, parts.statements(declaration, held))
+        return _stated(bench, node, inputs, ids, parts.statements(declaration, held))
     return _judged(node, declaration, parts.judged(held))
 
 
 OPERATIONS: Mapping[str, Operation] = {
     "check": _check,
     "predict": _predict,
+    "repeat": repetition.repeat,
     "parity": _parity,
     "performance": _performance,
     "rows": _rows,

@@ -1,6 +1,7 @@
 """Choose the rows to explain, and for each the output that is explained."""
 
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,11 @@ def explained_output(split: Split, output: NDArray[Any], index: Integers, params
 
 
 def _by_id(split: Split, ids: list[Any]) -> list[int]:
-    position = {str(row): at for at, row in enumerate(split.row_ids)}
+    wanted = {str(row) for row in ids}
+    position: dict[str, int] = {}
+    for start in range(0, len(split), _AT_ONCE):
+        called = split.row_ids[start : start + _AT_ONCE].tolist()
+        position |= {str(row): start + at for at, row in enumerate(called) if str(row) in wanted}
     unknown = [str(row) for row in ids if str(row) not in position]
     if unknown:
         raise UnfitInput(f"{split.name} has no row with the id {', '.join(unknown[:5])}")
@@ -95,5 +100,9 @@ def _sample(split: Split, wanted: int, stratify: bool, rng: np.random.Generator)
     # evenly over the classes: one from each in turn, until enough; small classes give what they have
     queues = [rng.permutation(np.flatnonzero(split.labels == label)) for label in np.unique(split.labels)]
     rounds = max(len(queue) for queue in queues)
-    turn = [queue[i] for i in range(rounds) for queue in queues if i < len(queue)]
-    return np.array(turn[:wanted], np.int64)
+    turn = (queue[i] for i in range(rounds) for queue in queues if i < len(queue))
+    return np.array(list(islice(turn, wanted)), np.int64)
+
+
+_AT_ONCE = 100_000
+"""Row ids looked at together."""

@@ -230,7 +230,8 @@ class _Run:
         told = {"id": node.id, "op": node.op, "method": node.method, "step": node.step, "runtime": node.runtime}
         payload = {"node": {**told, "seed": node.seed, "params": plain(node.params)}, "inputs": inputs}
         models = sorted({given["params"]["sha256"] for given in inputs.values() if given["op"] == "model"})
-        job = Job(PERFORM, payload, _lane(node), reads_of(node.params, inputs), ",".join(models), self._policy.limits)
+        reads, needs = reads_of(node.params, inputs), node.cost.get("bytes", 0)
+        job = Job(PERFORM, payload, _lane(node), reads, ",".join(models), self._policy.limits, needs)
         self._observer.started(node)
         future = self.engine.submit(job, lambda done, total: self._observer.progressed(node, done, total))
         future.add_done_callback(lambda ended: self._keep(node, ended))
@@ -282,11 +283,26 @@ def _outcome(node: Node, future: "Future[Delivered]", store: Store, limits: Limi
     except WorkerDied as error:
         return Outcome(node, "failed", None, without_secrets(str(error)), type(error).__name__)
     try:
-        said = delivered.said
-        spent = {str(name): int(rows) for name, rows in said["spent"].items()}
-        record = store.accept(node.key, delivered.folder, node.ingredients, spent, float(said["seconds"]))
-    except (UnfitResult, KeyError, TypeError, ValueError, AttributeError) as error:
+        spent, seconds = _said(delivered.said)
+        record = store.accept(node.key, delivered.folder, node.ingredients, spent, seconds)
+    except UnfitResult as error:
         return Outcome(node, "failed", None, f"its result was refused: {error}", "UnfitResult")
     finally:
         delivered.discard()
     return Outcome(node, "computed", record, facts=delivered.facts)
+
+
+_MOST = 2**53
+"""Rows and seconds that no node can have taken."""
+
+
+def _said(said: Mapping[str, Any]) -> tuple[dict[str, int], float]:
+    """Rows spent and seconds taken, as a worker says them: it may say anything. Raises `UnfitResult`."""
+    spent: Any = said.get("spent")
+    seconds: Any = said.get("seconds")
+    rows = list(spent.values()) if isinstance(spent, dict) and {*spent} <= {"forward", "backward", "halved"} else [None]
+    if not all(type(count) is int and 0 <= count <= _MOST for count in rows):
+        raise UnfitResult("the rows that it says were spent are none")
+    if type(seconds) not in (int, float) or not 0 <= seconds <= _MOST:
+        raise UnfitResult("the seconds that it says it took are none")
+    return spent, float(seconds)

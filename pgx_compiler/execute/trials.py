@@ -116,7 +116,8 @@ class _Workshop:
         model = inputs["model"]["params"]
         path = bench.store.path(model["sha256"], model["suffix"])
         trainable = framework_for(model["format"]).open_trainable(path)
-        self.trainable = _Counting(trainable, {o: t for o, t in model["renamed"].items() if o != t})
+        names = {ours: theirs for ours, theirs in model["renamed"].items() if ours != theirs}
+        self.trainable = _Counting(renamed(trainable, names) if names else trainable)
 
     def run(self, question: Question, suggested: Trial, progress: Progress) -> TrialResult:
         """Train and measure a candidate."""
@@ -159,10 +160,8 @@ class _Workshop:
 class _Counting:
     """A trainable that remembers what its candidates cost: rows trained, validated and explained."""
 
-    def __init__(self, trainable: Trainable, names: Mapping[str, str]) -> None:
+    def __init__(self, trainable: Trainable) -> None:
         self._trainable = trainable
-        self._names = names
-        """The audit's names of inputs to the file's own, where they differ."""
         self._learned = Spent()
         self._handles: list[Spent] = []
 
@@ -175,20 +174,14 @@ class _Counting:
         progress: Callable[[int, int], None] | None = None,
     ) -> Trained:
         """Train as the model file's framework does."""
-        rows = [
-            Labelled({self._names.get(n, n): a for n, a in r.inputs.items()}, r.labels) for r in (train, validation)
-        ]
-        trained = self._trainable.train(recipe, rows[0], rows[1], seed, progress)
+        trained = self._trainable.train(recipe, train, validation, seed, progress)
         self._learned.backward += len(train.labels) * recipe.epochs
         self._learned.forward += len(validation.labels) * recipe.epochs
 
         def open_view(view: View) -> Differentiable:
             handle = trained.open_view(view)
             self._handles.append(handle.spent)
-            if not self._names:
-                return handle
-            under_our_names: Differentiable = renamed(handle, self._names)
-            return under_our_names
+            return handle
 
         return replace(trained, open_view=open_view)
 

@@ -1,5 +1,5 @@
 """The typed graph.
 
 `node` (one node type), `graph` (immutable, ordered), `verify` (what is legal), `text` (print and parse), `trials` (a search
-unrolled).
+unrolled), `repeats` (what a model is asked again), `sharding` (where a long step is cut).
 """

@@ -30,6 +30,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "data": Operation("data", {}),
     "check": Operation("report", {"train": "data", "test?": "data", "model?": "model"}, runs_method=True),
     "predict": Operation("predictions", {"model": "model", "data": "data"}, asks_model=True),
+    "repeat": Operation("report", {"model": "model", "data": "data", "predictions": "predictions"}, asks_model=True),
     "parity": Operation("report", {"onnx": "predictions", "keras?": "predictions", "rebuilt?": "predictions"}),
     "performance": Operation("report", {"test": "predictions", "train?": "predictions"}),
     "rows": Operation("rows", {"data": "data", "predictions": "predictions"}),
@@ -56,7 +57,9 @@ OPERATIONS: Mapping[str, Operation] = {
         runs_method=True,
     ),
     "compare": Operation(
-        "scores", {"first": "attribution", "second": "attribution", "parity?": "report"}, runs_method=True
+        "scores",
+        {"first": "attribution", "second": "attribution", "parity?": "report", "repeat*": "report"},
+        runs_method=True,
     ),
     "judge": Operation(
         "scores",

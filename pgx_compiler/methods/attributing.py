@@ -84,9 +84,9 @@ def attribute(
     found = make(declaration, model, rows, params, seed, ids, tick)
     asked = rows.target[:, None] if rows.targets is None else rows.targets
     shape = Shape(len(rows), len(rows.features), len(rows.references))
-    if rows.targets is not None and not declaration.per_row:
-        if declaration.times_for_targets(params, shape, rows.targets.shape[1]) is not None:
-            found = _for_each_target(found, declaration, model, rows, params, seed, ids)
+    again = rows.targets is not None and not declaration.per_row
+    if again and declaration.times_for_targets(params, shape, asked.shape[1]) is not None:
+        found = _for_each_target(found, declaration, model, rows, params, seed, ids)
     scores = _scores(declaration, model, rows)[np.arange(len(rows))[:, None], asked]
     at = (np.arange(len(rows)), rows.primary)
     if found.bases is not None:

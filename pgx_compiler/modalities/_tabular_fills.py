@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pgx_compiler.modalities.data import MOST_ROWS
 from pgx_compiler.modalities.features import FeatureMap, References
 from runtimes.capabilities import Floats, Inputs, Integers
 
@@ -52,7 +53,7 @@ def table_references(
       https://distill.pub/2020/attribution-baselines). Each value occurs, all of them together hardly ever do.
 
     Rows are near where they differ little over the features, each standardised so that all of them weigh alike: a
-    group of columns as much as a single one.
+    group of columns as much as a single one. Where all rows are compared, at most `MOST_ROWS` of them are, and the name says so.
     """
     n = len(next(iter(train.values())))
     kind = fill["kind"]
@@ -62,26 +63,36 @@ def table_references(
     if kind == "background":
         chosen = np.sort(rng.choice(n, size, replace=False))
         return References({k: v[chosen][None] for k, v in train.items()}, f"{size} training rows, drawn at random")
+    among = ""
+    if n > MOST_ROWS:  # these compare rows with all others, and hold them in float64
+        among = f", among {MOST_ROWS:,} of {n:,} drawn at random"
+        drawn = np.sort(rng.choice(n, MOST_ROWS, replace=False))
+        train, n = {name: array[drawn] for name, array in train.items()}, MOST_ROWS
     if kind == "maximum_distance":
-        told = "of each feature the training value furthest from the row's"
+        told = f"of each feature the training value furthest from the row's{among}"
         return References({k: v[:, None] for k, v in _furthest(train, rows, features).items()}, told)
     points, explained = (np.concatenate(side, axis=1) for side in _standardised(train, rows, features))
     if kind == "kmeans":
         drawn = np.sort(rng.permutation(n)[:_CLUSTERED])
         chosen = drawn[_central(points[drawn], size, rng)]
-        told = f"{size} training rows, the nearest to the centres of k-means"
+        told = f"{size} training rows, the nearest to the centres of k-means{among}"
         return References({k: v[chosen][None] for k, v in train.items()}, told)
     near = np.stack([_nearest(points, one, size) for one in explained])
-    return References({k: v[near] for k, v in train.items()}, f"the {size} training rows nearest to each row")
+    return References({k: v[near] for k, v in train.items()}, f"the {size} training rows nearest to each row{among}")
 
 
 def _middle(values: NDArray[Any]) -> NDArray[Any]:
     """The mean of each element over the rows, rounded where the model reads whole numbers; of text the commonest."""
-    if values.dtype.kind == "f":
+    if values.dtype.kind == "f" and len(values) <= MOST_ROWS:
         return np.asarray(np.nanmean(values, axis=0, dtype=np.float64)).astype(values.dtype)
+    flat = values.reshape(len(values), -1)
+    if (
+        values.dtype.kind == "f"
+    ):  # of many rows one element at a time: a copy without gaps would be all of them once more
+        means = [np.nanmean(column, dtype=np.float64) for column in flat.T]
+        return np.array(means, np.float64).astype(values.dtype).reshape(values.shape[1:])
     if values.dtype.kind in "biu":
         return np.asarray(np.round(values.mean(axis=0, dtype=np.float64))).astype(values.dtype)
-    flat = values.reshape(len(values), -1)
     usual = [max(zip(*np.unique(c, return_counts=True), strict=True), key=lambda p: p[1])[0] for c in flat.T]
     return np.array(usual, values.dtype).reshape(values.shape[1:])
 

@@ -1,7 +1,7 @@
 """Tables: a feature is a column or a group of columns; a removed one is filled from background rows."""
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -98,14 +98,39 @@ def variables(
     return tuple(found)
 
 
+_AT_ONCE = 100_000
+"""Rows of words looked at together."""
+
+
 def _of_words(name: str, train: NDArray[Any], test: NDArray[Any] | None, role: Any) -> Variable:
     """A column of text (or a group of them, read together) as categories in alphabetical order; empty is missing."""
-    told = [None if part is None else [", ".join(map(str, row)) for row in part] for part in (train, test)]
-    words = sorted({word for part in told for word in part or () if word})
+    met: set[str] = set()
+    for part in (train, test):
+        for told in () if part is None else _told(part):
+            met |= set(told.tolist())
+    words = sorted(met - {""})
     position = {word: index for index, word in enumerate(words)}
-    codes = [None if part is None else np.array([position.get(word, -1) for word in part], np.int64) for part in told]
-    assert codes[0] is not None
-    return Variable(name, "categorical", codes[0], codes[1], tuple(words), role)
+
+    def codes(part: NDArray[Any] | None) -> NDArray[np.int64] | None:
+        if part is None:
+            return None
+        found = [np.array([position.get(word, -1) for word in told.tolist()], np.int64) for told in _told(part)]
+        return np.concatenate(found) if found else np.zeros(0, np.int64)
+
+    found = codes(train)
+    assert found is not None
+    return Variable(name, "categorical", found, codes(test), tuple(words), role)
+
+
+def _told(part: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    """Rows of words, each as one word, some at a time."""
+    for start in range(0, len(part), _AT_ONCE):
+        rows = part[start : start + _AT_ONCE]
+        yield (
+            np.asarray(rows[:, 0], np.str_)
+            if rows.shape[1] == 1
+            else np.array([", ".join(map(str, row)) for row in rows])
+        )
 
 
 def _one_hot_codes(block: NDArray[Any]) -> NDArray[np.int64]:

@@ -4,35 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pgx_compiler.ir.node import Node
+from pgx_compiler.ir.sharding import Sharding
 from runtimes.target import ModelFacts
 
-
-@dataclass(frozen=True)
-class Sharding:
-    """How long a step must be before its rows are cut into shards, and into how many.
-
-    A part of the plan: the same on every host, on every engine, for any number of workers. Work is counted in multiply-adds
-    of the model, since a row of an image network takes ten thousand times as long as one of a small table; a core does
-    some ten thousand millions of them a second (measured on the audits under ``specs/``: 8 to 12).
-    """
-
-    least: int = 5_000_000_000
-    """Work of a shard, at least: about half a second of one core. A shard costs some 5 ms besides (a process is there
-    already, and has the model open), so that cutting costs about one part in a hundred; a step below a second stays whole."""
-    most: int = 16
-    """Shards of a step, at most, while none of them is beyond `long`: 16 cores are then all at work, 2 cores end
-    within a sixteenth of the step of one another, and the list of a plan's nodes stays readable."""
-    long: int = 5_000_000_000_000
-    """Work of a shard, at most, as long as there are rows to part: about ten minutes of one core, which is what a run
-    that is killed loses of a step at each worker."""
-    ever: int = 256
-    """Shards of a step, at most, whatever its work."""
-    again: float = 0.05
-    """Share of a step's model rows, at most, that all shards together may ask again: each needs the base value that all rows
-    have, or the scores of a sample of the training rows."""
-    row: int = 20_000
-    """What a row costs beside the model's own work, in multiply-adds: to be composed and handed over takes about 2 µs
-    (measured: 1 on a small network, 4 on a forest, whose comparisons the file's facts undercount)."""
+__all__ = ["Context", "Sharding"]
 
 
 @dataclass(frozen=True)
@@ -55,7 +30,7 @@ class Context:
     """Distribution to version, for whatever computes."""
     program: str = ""
     """Version of pgx."""
-    sharding: Sharding = Sharding()
+    sharding: Sharding = field(default_factory=Sharding)
 
     def ground(self, node: Node) -> tuple[int, int]:
         """How many rows a node explains or judges, and on how many features."""

@@ -61,7 +61,7 @@ def source_digest(op: str, method: str | None, runtime: str | None) -> str:
     package = Path(pgx_compiler.__file__).parent
     computing = {file for file in (package / "execute").glob("*.py") if file.stem not in _SCHEDULING}
     files = {*(package / "modalities").glob("*.py"), *(package / "evidence").glob("*.py"), *computing}
-    calling = ("apply", "attributing", "declaration", "embedding")
+    calling = ("apply", "attributing", "declaration", "declared", "embedding")
     files |= {package / "methods" / f"{name}.py" for name in calling}
     files |= {*(Path(runtimes.__file__).parent / "datasets").glob("*.py")}
     if op in ("trial", "tune"):

@@ -11,7 +11,7 @@ from runtimes.target import framework_for
 def place(graph: Graph, context: Context) -> Graph:
     """Connect the ``model`` port of each asking node to the cheapest capable model file, and name its runtime.
 
-    A node whose port already names a file (``predict``) keeps it.
+    A node that is about one file (``predict``, ``repeat``) keeps it.
     """
     return graph.map(lambda node: _place(node, graph, context))
 
@@ -43,7 +43,7 @@ def _place(node: Node, graph: Graph, context: Context) -> Node:
         return node
     needed = needed_capability(node)
     formats = [format for format, facts in context.models.items() if needed in facts.capabilities]
-    if node.op == "predict":
+    if node.op in ("predict", "repeat"):
         formats = [node.inputs["model"].removeprefix("model.")]
     if not formats:
         raise LookupError(f"{node.id}: no model file offers {needed}")

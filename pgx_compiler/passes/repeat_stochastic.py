@@ -24,7 +24,8 @@ def repeat_stochastic(graph: Graph, context: Context) -> Graph:  # noqa: ARG001
         added[again.id] = again
         for comparison in asking.values():
             name = f"agreement.{comparison.step}.{node.step}~{node.step}"
-            added[name] = comparison.but(id=name, inputs={"first": node.id, "second": again.id}, note="self-agreement")
+            inputs = {"first": node.id, "second": again.id, **_of_the_model(comparison)}
+            added[name] = comparison.but(id=name, inputs=inputs, note="self-agreement")
     return Graph([*graph, *added.values()])
 
 
@@ -47,6 +48,11 @@ def holds(graph: Graph, context: Context) -> str | None:  # noqa: ARG001
 def _comparisons(node: Node, graph: Graph) -> list[str]:
     """The comparisons that read a node, in the order of the graph."""
     return [name for name in sorted(graph.users(node.id), key=graph.place) if graph[name].op == "compare"]
+
+
+def _of_the_model(comparison: Node) -> dict[str, str]:
+    """What a comparison has to know of the model, whichever explanations of it are compared."""
+    return {port: needed for port, needed in comparison.inputs.items() if port.startswith("repeat.")}
 
 
 def _draws(node: Node) -> bool:

@@ -7,7 +7,7 @@ from pgx_compiler.ir.node import Node
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.passes.context import Context
 
-_DRAWING_OPERATIONS = frozenset({"rows", "references", "trial", "tune", "rely"})
+_DRAWING_OPERATIONS = frozenset({"repeat", "rows", "references", "trial", "tune", "rely"})
 """Operations that draw at random by themselves."""
 
 

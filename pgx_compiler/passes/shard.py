@@ -10,8 +10,8 @@ follows from rows and price (`Sharding`), never from the number of workers, the 
 
 from collections.abc import Iterator
 from itertools import pairwise
-from math import ceil
 
+from pgx_compiler.ir import sharding
 from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
 from pgx_compiler.methods.catalogue import catalogue
@@ -76,27 +76,15 @@ def borders(node: Node, graph: Graph, context: Context) -> list[int]:
     together = catalogue()[node.method].rows_together if node.method and node.op in _OVER_ROWS else None
     if together is None or "part" in node.params:
         return []
-    settings = context.sharding
     facts = context.models[node.inputs["model"].removeprefix("model.")]
-    asked = node.cost.get("forward", 0) + node.cost.get("backward", 0)
-    work = asked * (facts.work_per_row + settings.row)
     rows, _ = context.ground(node)
-    groups = ceil(rows / together)
-    most = max(settings.most, min(ceil(work / settings.long), settings.ever))
-    shards = min(work // settings.least, most, groups)
-    if shards > 1:
-        again = _asked_again(node, groups // 2 * together, rows, graph, context)
-        shards = min(shards, 1 + int(settings.again * asked / again)) if again > 0 else shards
-    if shards < 2:
-        return []
-    return [min(groups * number // shards * together, rows) for number in range(shards + 1)]
 
+    def cost(rows_of_it: int) -> int:
+        found = cost_of(node, graph, context, rows_of_it)
+        return found.forward + found.backward
 
-def _asked_again(node: Node, border: int, rows: int, graph: Graph, context: Context) -> int:
-    """Model rows that a step asks for once whatever its rows: what every further shard costs."""
-    parts = [cost_of(node, graph, context, n) for n in (border, rows - border, rows)]
-    one, other, whole = (cost.forward + cost.backward for cost in parts)
-    return one + other - whole
+    asked = node.cost.get("forward", 0) + node.cost.get("backward", 0)
+    return sharding.borders(rows, together, asked, facts.work_per_row, cost, context.sharding)
 
 
 def _cut(node: Node, borders: list[int], graph: Graph, context: Context) -> Iterator[Node]:

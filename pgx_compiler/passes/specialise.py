@@ -2,14 +2,14 @@
 
 from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
-from pgx_compiler.methods.catalogue import catalogue, computing
+from pgx_compiler.methods.algorithms import best_first, refusal_by_model
+from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.methods.declaration import Declaration, Shape
 from pgx_compiler.passes.context import Context
-from runtimes.target import ModelFacts
 
 
 def specialise(graph: Graph, context: Context) -> Graph:
-    """Replace each request by the cheapest exact method that admits the model, else by the most accurate sampling one."""
+    """Replace each request by the best algorithm that the model admits: see `pgx_compiler.methods.algorithms.best_first`."""
     return graph.map(lambda node: _specialise(node, context))
 
 
@@ -25,7 +25,8 @@ def _specialise(node: Node, context: Context) -> Node:
         return node
     facts = context.models.get("onnx") or next(iter(context.models.values()))
     shape = Shape(*context.ground(node), context.references)
-    admitted, refused = candidates(node.method, facts, shape, context.score)
+    admitted, reasons = best_first(node.method, shape, refusal_by_model(facts, shape, context.score))
+    refused = [f"{name} ({reason})" for name, reason in reasons.items()]
     if not admitted:
         raise LookupError(f"nothing computes `{node.method}` here: {'; '.join(refused)}")
     chosen = admitted[0]
@@ -34,34 +35,6 @@ def _specialise(node: Node, context: Context) -> Node:
     how = "exact" if chosen.exact else _why_sampled(admitted)
     note = f"{node.method} computed by {chosen.name} ({how})" + (f"; not by {'; '.join(refused)}" if refused else "")
     return node.but(method=chosen.name, params=params, note=f"{node.note}; {note}" if node.note else note)
-
-
-def candidates(quantity: str, facts: ModelFacts, shape: Shape, score: str) -> tuple[list[Declaration], list[str]]:
-    """The methods that compute a quantity here, best first, and why the better ones were refused."""
-    admitted: list[Declaration] = []
-    refused: list[str] = []
-    for declaration in computing(quantity):
-        if declaration.capability not in facts.capabilities:
-            reason: str | None = f"the model offers no {declaration.capability}"
-        else:
-            reason = declaration.admits(facts, shape, score) if declaration.admits else None
-        if reason is None:
-            admitted.append(declaration)
-        else:
-            refused.append(f"{declaration.name} ({reason})")
-
-    def rank(declaration: Declaration) -> tuple[bool, float, int, str]:
-        # Sampling methods are asked for the same samples: their rows differ by rounding alone, their errors many times.
-        cost = declaration.cost(declaration.params(), shape)
-        error = 0.0 if declaration.exact else _error(declaration)
-        return (not declaration.exact, error, cost.forward + cost.backward, declaration.name)
-
-    admitted.sort(key=rank)
-    return admitted, refused
-
-
-def _error(declaration: Declaration) -> float:
-    return float("inf") if declaration.relative_error is None else declaration.relative_error
 
 
 def _why_sampled(admitted: list[Declaration]) -> str:

@@ -21,6 +21,7 @@ _OF_OPERATION = {
     "model": "source",
     "data": "source",
     "predict": "model",
+    "repeat": "model",
     "parity": "model",
     "performance": "model",
     "rows": "ground",

@@ -34,6 +34,8 @@ def may_conclude(
     findings: Sequence[FindingEntry] = (),
 ) -> list[str]:
     """Sentences that the evidence carries."""
+    if any(finding.code == "nondeterministic_model" for finding in findings):
+        return []  # whatever was measured would be another number the next time
     said = []
     parity = facts.get("model.parity.max_difference")
     broken = any(finding.code == "model_parity_broken" for finding in findings)
@@ -131,6 +133,8 @@ def may_not_conclude(
             f"{most.first} and {most.second} reach {most.other_rows:.2f} already."
         )
     codes = {finding.code for finding in findings if finding.verdict == "holds"}
+    if "nondeterministic_model" in codes:
+        said.append("Anything of this model from these numbers: asked again, it answers the same rows differently.")
     if "correlated_features" in codes:
         said.append(
             "The rank of a feature inside a group of correlated features: they share their attribution arbitrarily."

@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pgx_compiler.evidence.canonical import digest, digest_of_file
-from pgx_compiler.evidence.store import Store
+from pgx_compiler.evidence.canonical import digest
 from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.plan.plan import Plan
 from pgx_compiler.plan.stages import stage_of
@@ -23,7 +22,7 @@ from pgx_compiler.report.factsheet import (
     TuningEntry,
 )
 from pgx_compiler.report.gates import judge_gates
-from pgx_compiler.report.gathering import Ended, Gathering, measures
+from pgx_compiler.report.gathering import Ended, Evidence, Gathering, measures
 from pgx_compiler.report.table_entry import TableEntry
 
 
@@ -40,14 +39,17 @@ class Occasion:
     """The part of the audit that was run, as it was asked for; empty: all of it."""
 
 
-def gather(plan: Plan, ended: Mapping[str, Ended], store: Store, occasion: Occasion) -> Factsheet:
+def gather(plan: Plan, ended: Mapping[str, Ended], evidence: Evidence, occasion: Occasion) -> Factsheet:
     """The factsheet of a run. Raises `pgx_compiler.evidence.store.DamagedEvidence`."""
-    run = Gathering(plan, ended, store)
+    run = Gathering(plan, ended, evidence)
     asked = {step.id: number for number, step in enumerate(plan.audit.steps)}
     in_order = sorted(
         (node for node in plan.folded if node.op == "check"), key=lambda node: asked.get(node.step or "", 0)
     )
     checks = [_check(run, node.id) for node in in_order]
+    for format in plan.audit.models:
+        if f"model.{format}.repeat" in plan.folded:
+            measures(run, f"model.{format}.repeat", f"model.{format}")
     for name in ("model.parity", "model.performance", "reliance", "tuning"):
         if name in plan.folded:
             measures(run, name, name)
@@ -257,8 +259,7 @@ def _provenance(run: Gathering, nodes: list[NodeEntry], occasion: Occasion) -> P
         for split, file in audit.data.items()
     ]
     data += [
-        {"split": f"mask {name}", "path": file.relative, "sha256": digest_of_file(file.path)}
-        for name, file in audit.masks.items()
+        {"split": f"mask {name}", "path": file.relative, "sha256": file.sha256} for name, file in audit.masks.items()
     ]
     return Provenance(
         models=models,

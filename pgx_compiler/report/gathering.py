@@ -1,10 +1,10 @@
-"""All results of one run, loaded once, and how a step's measures become facts."""
+"""All results of one run, each loaded once when it is asked for, and how a step's measures become facts."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from pgx_compiler.evidence.store import Artifact, Record, Store
+from pgx_compiler.evidence.store import Artifact, Record
 from pgx_compiler.plan.plan import Plan
 from pgx_compiler.plan.shards import groups_of
 from pgx_compiler.report.factsheet import Fact, FindingEntry, Source
@@ -24,6 +24,13 @@ class Ended(Protocol):
     @property
     def reason(self) -> str | None:
         """Why it has none, in a sentence."""
+
+
+class Evidence(Protocol):
+    """Where results are: the store of a run that has just ended, or the folder of an old one."""
+
+    def load(self, record: Record) -> Artifact:
+        """The artifact of a record, verified. Raises `pgx_compiler.evidence.store.DamagedEvidence`."""
 
 
 @dataclass(frozen=True)
@@ -65,15 +72,36 @@ def _joined(own: Ended, shards: Sequence[Ended]) -> Ended:
     return _Joined(status, replace(own.record, spent=spent, seconds=sum(one.seconds for one in records)), own.reason)
 
 
-class Gathering:
-    """All results of one run, loaded once, and what is derived from them."""
+class _Artifacts(Mapping[str, Artifact]):
+    """Results by node: what nobody asks for, such as the predictions of all rows, is not read."""
 
-    def __init__(self, plan: Plan, ended: Mapping[str, Ended], store: Store) -> None:
+    def __init__(self, ended: Mapping[str, Ended], evidence: Evidence) -> None:
+        self._records = {name: one.record for name, one in ended.items() if one.record is not None}
+        self._evidence = evidence
+        self._loaded: dict[str, Artifact] = {}
+
+    def __getitem__(self, name: str) -> Artifact:
+        if name not in self._loaded:
+            self._loaded[name] = self._evidence.load(self._records[name])
+        return self._loaded[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._records
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+
+class Gathering:
+    """All results of one run, and what is derived from them."""
+
+    def __init__(self, plan: Plan, ended: Mapping[str, Ended], evidence: Evidence) -> None:
         self.plan = plan
         self.ended = whole_steps(plan, ended)
-        self.artifacts: dict[str, Artifact] = {
-            name: store.load(one.record) for name, one in self.ended.items() if one.record is not None
-        }
+        self.artifacts: Mapping[str, Artifact] = _Artifacts(self.ended, evidence)
         self.facts: dict[str, Fact] = {}
         self.findings: list[FindingEntry] = []
 

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pgx_compiler.diagnostics.nearest import quoted
-from pgx_compiler.driver import not_a_run, verify_run
+from pgx_compiler.driver import not_a_run
 from pgx_compiler.evidence.canonical import digest_of_file
 from pgx_compiler.evidence.store import DamagedEvidence
 from pgx_compiler.report.factsheet import Factsheet
 from pgx_compiler.spec.model import AuditSpec
 from pgx_compiler.spec.parse import parse
+from pgx_compiler.verifying import verify
 from pgx_compiler.versioning.baseline import (
     NEEDS_REASON,
     UNFINISHED,
@@ -47,9 +48,9 @@ def accept(run: Path, spec: Path | None = None, reason: str | None = None) -> Ac
         AuthorError: it is no run, it is unfinished, its spec is not found, or it needs a reason.
         DamagedEvidence: the run's evidence does not match its digests.
     """
-    damaged = verify_run(run)
+    damaged = verify(run).problems
     if damaged:
-        raise DamagedEvidence(f"{run}: {'; '.join(damaged[:3])}")
+        raise DamagedEvidence(f"{run}: {'; '.join(map(str, damaged[:3]))}")
     side = side_of_run(run)
     factsheet = Factsheet.model_validate_json((run / "factsheet.json").read_bytes())
     missing = [node.id for node in factsheet.provenance.nodes if node.status != "done"]

@@ -44,8 +44,9 @@ def means_of(options: argparse.Namespace) -> Any:
     from pgx_compiler.execute.means import Means
 
     return Means(
-        options.engine, options.jobs, options.sandbox, options.timeout or None, options.memory, options.fail_fast
-    )
+        options.engine, options.jobs, options.sandbox, options.timeout or None, options.memory, options.fail_fast,
+        options.address,
+    )  # fmt: skip
 
 
 def _seconds(text: str) -> float:

@@ -28,7 +28,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-j", "--jobs", type=_positive, help="nodes computed at a time (default: as many as there are usable cores)"
     )
     parser.add_argument(
-        "--engine", choices=("processes", "inline"), default="processes", help="where steps are computed"
+        "--engine",
+        choices=("processes", "inline", "ray"),
+        default="processes",
+        help="where steps are computed: in worker processes of this machine (the default), in this process, or on a Ray cluster",
+    )
+    parser.add_argument(
+        "--address",
+        help="with --engine ray: host:port of the cluster's head (default: RAY_ADDRESS), or `local` for one that is started on "
+        "this machine for the run",
     )
     add_means(parser)
     parser.add_argument(

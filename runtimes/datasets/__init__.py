@@ -1,8 +1,12 @@
-"""One file a data format, found by file name; each exports SUFFIXES, inspect and read, and may export read_column."""
+"""One file a data format, found by file name; each exports SUFFIXES, inspect and read.
+
+It may export ``read_column`` and ``batches``, where it can read less than everything; ``WRITES_TEXT``, where it writes numbers
+as text; and ``WORKERS_ALONE``, where its content is for workers to read, and the parent process knows its facts alone.
+"""
 
 import importlib
 import pkgutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -33,6 +37,11 @@ class ColumnFacts:
     shape: tuple[int, ...]
     """Without the row axis; () for a column of a table."""
     dtype: str
+    missing: int | None = None
+    """Rows without a value, where the file's own metadata say it."""
+    least: float | None = None
+    """Least number, where the file's own metadata say it."""
+    largest: float | None = None
 
 
 @dataclass(frozen=True)
@@ -40,13 +49,15 @@ class DatasetFacts:
     """What a data file says of itself; reading it costs headers where the format has them."""
 
     format: str
-    """``npz`` or ``csv``."""
+    """``npz``, ``csv``, ``jsonl`` or ``parquet``."""
     rows: int
     columns: tuple[ColumnFacts, ...]
     tabular: bool
     """True where the file is a table with one name for each column (csv)."""
     feature_names: tuple[str, ...] = ()
     """From the array ``feature_names``, where an archive has it."""
+    names_rows: bool = False
+    """True where the file calls its rows by ``row_ids``; else they are called by their positions."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +75,8 @@ def formats() -> Mapping[str, Any]:
     """Suffix to the module that reads it."""
     found: dict[str, Any] = {}
     for entry in sorted(pkgutil.iter_modules(__path__), key=lambda entry: entry.name):
+        if entry.name.startswith("_"):  # what several formats share
+            continue
         module = importlib.import_module(f"runtimes.datasets.{entry.name}")
         for suffix in module.SUFFIXES:
             found[suffix] = module
@@ -102,6 +115,31 @@ def read_column(path: Path, name: str, text: bool = False) -> NDArray[Any]:
         return read(path, {name} if text else ()).arrays[name]
     column: NDArray[Any] = module.read_column(path, name, text)
     return column
+
+
+def batches(
+    path: Path, text: Collection[str] = (), names: Collection[str] | None = None, rows: int | None = None
+) -> Iterator[RawData]:
+    """Read a data file some rows at a time, in the order of the file; joined they are what `read` gives.
+
+    Formats that cannot be read so give all of it at once. Raises `DataFileError`.
+
+    Args:
+        path: the file.
+        text: as with `read`.
+        names: of the columns or arrays that are wanted; default: all. Row ids are always given.
+        rows: how many rows at a time; default: what suits the format.
+    """
+    module = _format_of(path)
+    if hasattr(module, "batches"):
+        yield from module.batches(path, text, names, rows)
+    else:
+        yield read(path, text)
+
+
+def of_workers_alone(path: Path) -> bool:
+    """Whether a file's content is for workers to read: the parent process may know its facts, and no more."""
+    return bool(getattr(_format_of(path), "WORKERS_ALONE", False))
 
 
 def _format_of(path: Path) -> Any:

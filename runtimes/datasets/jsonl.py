@@ -37,7 +37,9 @@ def inspect(path: Path) -> DatasetFacts:
         if name != "row_ids":
             kind = _column(path, rows, name, as_text=False).dtype.kind
             columns.append(ColumnFacts(name, (), "float64" if kind == "f" else "str"))
-    return DatasetFacts(format="jsonl", rows=len(rows), columns=tuple(columns), tabular=True)
+    return DatasetFacts(
+        format="jsonl", rows=len(rows), columns=tuple(columns), tabular=True, names_rows="row_ids" in rows[0]
+    )
 
 
 def read(path: Path, text: Collection[str] = ()) -> RawData:

@@ -1,8 +1,10 @@
 """NumPy archives: arrays with rows on axis 0, nothing pickled, nothing inflated beyond what it declares."""
 
+import contextlib
 import tokenize
 import zipfile
 import zlib
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -18,6 +20,8 @@ LIMIT_BYTES = 4 * 2**30
 """Of all arrays together, as their headers declare it; a 2 MB archive can declare thousands of times its size."""
 
 _RATIO_LIMIT = 200
+_AT_ONCE = 2**24
+"""Bytes of an array read at a time."""
 _BOMB_BYTES = 64 * 2**20
 """An array above this size that is packed more than so many times is no data: rows that differ do not pack like that."""
 
@@ -55,6 +59,7 @@ def inspect(path: Path) -> DatasetFacts:
         columns=tuple(ColumnFacts(header.name, header.shape[1:], _dtype_name(header.dtype)) for header in columns),
         tabular=False,
         feature_names=names,
+        names_rows=any(header.name == "row_ids" for header in headers),
     )
 
 
@@ -67,6 +72,56 @@ def read(path: Path) -> RawData:
         arrays = {header.name: _array(path, archive, header) for header in headers if header.name != "feature_names"}
     row_ids = arrays.pop("row_ids", None)
     return RawData(arrays=arrays, row_ids=row_ids, feature_names=names)
+
+
+def batches(
+    path: Path,
+    text: Collection[str] = (),  # noqa: ARG001  (arrays are numbers or words by their type)
+    names: Collection[str] | None = None,
+    rows: int | None = None,
+) -> Iterator[RawData]:
+    """Read an archive some rows at a time; see `runtimes.datasets.batches`. Raises `DataFileError`.
+
+    An array that is stored column by column is read whole, and then given in parts.
+    """
+    with _opened(path) as archive, contextlib.ExitStack() as open_:
+        headers = _headers(path, archive)
+        _check_rows(path, headers)
+        named = _feature_names(path, archive, headers)
+        kept = ("row_ids",) if names is None else (*names, "row_ids")
+        wanted = [h for h in headers if h.name != "feature_names" and (names is None or h.name in kept)]
+        widest = max((prod(h.shape[1:]) * h.dtype.itemsize for h in wanted), default=1)
+        step = rows or max(1, _AT_ONCE // max(1, widest))
+        parts = {header.name: _in_parts(path, archive, header, step, open_) for header in wanted}
+        for _ in range(-(-max((h.shape[0] for h in wanted), default=0) // step)):
+            arrays = {name: next(part) for name, part in parts.items()}
+            ids = arrays.pop("row_ids", None)
+            yield RawData(arrays, ids, named)
+
+
+def _in_parts(
+    path: Path, archive: zipfile.ZipFile, header: Header, step: int, open_: contextlib.ExitStack
+) -> Iterator[NDArray[Any]]:
+    """Some rows of an array at a time."""
+    try:
+        member = open_.enter_context(archive.open(f"{header.name}.npy"))
+        version = np.lib.format.read_magic(member)
+        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        _, by_columns, _ = reader(member)
+        if by_columns and len(header.shape) > 1:
+            whole = _array(path, archive, header)
+            yield from (whole[start : start + step] for start in range(0, len(whole), step))
+            return
+        row = prod(header.shape[1:]) * header.dtype.itemsize
+        for start in range(0, header.shape[0], step):
+            count = min(step, header.shape[0] - start)
+            content = member.read(count * row)
+            if len(content) != count * row:
+                raise EOFError("it ends too early")
+            part = np.frombuffer(content, header.dtype).reshape(count, *header.shape[1:])
+            yield np.char.decode(part, "utf-8") if part.dtype.kind == "S" else part
+    except _DAMAGED as error:
+        raise DataFileError(f"`{path.name}`: the array `{header.name}` is damaged: {error}", _AGAIN) from error
 
 
 def read_column(path: Path, name: str, text: bool = False) -> NDArray[Any]:  # noqa: ARG001

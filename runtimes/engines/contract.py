@@ -55,6 +55,8 @@ class Job:
     apart: str = ""
     """Jobs that differ in this never share a process: a model must not touch the answers of another."""
     limits: Limits = Limits()
+    needs: int = 0
+    """Bytes that it is expected to need while it runs, as far as anybody knows."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,16 @@ class Setting:
     """Lanes that jobs will come for: what they import may be imported before the first of them comes."""
     modules: tuple[str, ...] = ()
     """Modules of the work, to be imported before the first job comes."""
+    address: str | None = None
+    """Where the cluster is, for an engine that uses one."""
+
+
+class CannotOpen(Exception):  # noqa: N818
+    """An engine cannot be opened as it was asked for; ``help`` says what to do about it."""
+
+    def __init__(self, message: str, help: str) -> None:
+        super().__init__(message)
+        self.help = help
 
 
 class WorkerDied(Exception):  # noqa: N818

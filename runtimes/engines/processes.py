@@ -29,21 +29,35 @@ class ProcessEngine:
         self._area = Area(setting.boxes)
         self._inbox: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._bell, self._clapper = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._closed = False
-        supervisor = Supervisor(setting, self._area.folder, self._inbox, self._bell)
+        self._closed = self._over = False
+        self._gate = threading.Lock()
+        self._supervisor = Supervisor(setting, self._area.folder, self._inbox, self._bell)
         # a daemon: where it cannot end, the program still does, and takes the processes with it
-        self._thread = threading.Thread(target=supervisor.live, name="engine", daemon=True)
+        self._thread = threading.Thread(target=self._live, name="engine", daemon=True)
         self._thread.start()
 
     def submit(self, job: Job, progress: Progress) -> Future[Delivered]:
         """Queue a job."""
         future: Future[Delivered] = Future()
-        if self._closed or not self._thread.is_alive():
-            future.set_exception(WorkerDied("the engine is closed"))
-            return future
-        self._inbox.put(Task(job, progress, future))
-        self._ring()
+        with self._gate:
+            if self._closed or self._over:
+                future.set_exception(WorkerDied("the engine is closed"))
+                return future
+            self._inbox.put(Task(job, progress, future))
+            self._ring()
         return future
+
+    def _live(self) -> None:
+        """The thread: however it ends, nobody waits for a job in vain."""
+        try:
+            self._supervisor.live()
+        finally:
+            with self._gate:
+                self._over = True
+            with contextlib.suppress(queue.Empty):
+                while True:
+                    if (task := self._inbox.get_nowait()) is not None and not task.future.cancel():
+                        task.future.set_exception(WorkerDied("the engine was closed"))
 
     def close(self) -> None:
         """End every process at once, and delete all boxes."""

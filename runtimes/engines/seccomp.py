@@ -2,7 +2,10 @@
 
 https://docs.kernel.org/userspace-api/seccomp_filter.html. What Landlock cannot take away goes here: making processes
 (so that whoever ends a worker ends all of it), any new socket (UDP and the sockets of other programs), looking into
-other processes, and the corners of the kernel that are attacked most. A refused call fails with EPERM; nothing is killed.
+other processes, modes, owners, times and attributes of files (of every file of the user, wherever it lies: Landlock does not
+look at them, and an object of the store shares its inode with what a worker is shown of it), watching folders, memory that
+no limit counts or that outlives the worker, and the corners of the kernel that are attacked most. A refused call fails with
+EPERM, one that is newer than this list with ENOSYS; nothing is killed.
 """
 
 import ctypes
@@ -19,7 +22,8 @@ _REFUSE, _UNKNOWN = 0x00050000 | 1, 0x00050000 | 38
 _NUMBER, _ARCHITECTURE, _FIRST = 0, 4, 16
 """Offsets in what the filter is shown: the number of the call, the architecture, the low half of the first argument."""
 _CLONE_THREAD = 0x10000
-_X32 = 0x40000000
+_NEWER = 463
+"""The first call that this list does not know (`setxattrat`, Linux 6.13); calls of the x32 ABI have higher numbers yet."""
 _OWN_LIFE = (1, 4, 22, 38)
 """prctl: what sets the death signal, who may look in, the filter, and new privileges: all of it is settled."""
 
@@ -35,6 +39,11 @@ _CALLS = {
         "name_to_handle_at": 303, "open_by_handle_at": 304, "init_module": 175, "delete_module": 176,
         "finit_module": 313, "kexec_load": 246, "reboot": 169, "swapon": 167, "swapoff": 168, "acct": 163,
         "personality": 135, "syslog": 103, "sethostname": 170, "setdomainname": 171, "iopl": 172, "ioperm": 173,
+        "chmod": 90, "fchmod": 91, "fchmodat": 268, "chown": 92, "fchown": 93, "lchown": 94, "fchownat": 260,
+        "utime": 132, "utimes": 235, "futimesat": 261, "utimensat": 280,
+        "setxattr": 188, "lsetxattr": 189, "fsetxattr": 190, "removexattr": 197, "lremovexattr": 198,
+        "fremovexattr": 199, "inotify_init": 253, "inotify_init1": 294, "fanotify_init": 300, "socketpair": 53,
+        "memfd_create": 319, "shmget": 29, "shmat": 30, "shmctl": 31, "semget": 64, "msgget": 68, "mq_open": 240,
     },
     "aarch64": {
         "clone": 220, "prctl": 167, "kill": 129, "tgkill": 131, "prlimit64": 261,
@@ -46,12 +55,16 @@ _CALLS = {
         "name_to_handle_at": 264, "open_by_handle_at": 265, "init_module": 105, "delete_module": 106,
         "finit_module": 273, "kexec_load": 104, "reboot": 142, "swapon": 224, "swapoff": 225, "acct": 89,
         "personality": 92, "syslog": 116, "sethostname": 161, "setdomainname": 162,
+        "fchmod": 52, "fchmodat": 53, "fchownat": 54, "fchown": 55, "utimensat": 88,
+        "setxattr": 5, "lsetxattr": 6, "fsetxattr": 7, "removexattr": 14, "lremovexattr": 15, "fremovexattr": 16,
+        "inotify_init1": 26, "fanotify_init": 262, "socketpair": 199,
+        "memfd_create": 279, "shmget": 194, "shmctl": 195, "shmat": 196, "semget": 190, "msgget": 186, "mq_open": 180,
     },
 }  # fmt: skip
 _SHARED = {
     "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427, "pidfd_send_signal": 424, "pidfd_open": 434,
     "pidfd_getfd": 438, "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,
-    "mount_setattr": 442, "process_madvise": 440,
+    "mount_setattr": 442, "process_madvise": 440, "memfd_secret": 447, "fchmodat2": 452,
 }  # fmt: skip
 """Newer calls have one number everywhere."""
 _CLONE3 = 435
@@ -93,7 +106,7 @@ def _filter(machine: str, own: int) -> bytes:
         _line(_EQUAL, _ARCHITECTURES[machine], 1, 0),
         _line(_RETURN, _KILL),
         _line(_LOAD, _NUMBER),
-        _line(_AT_LEAST, _X32, 0, 1),
+        _line(_AT_LEAST, _NEWER, 0, 1),
         _line(_RETURN, _UNKNOWN),
         _line(_EQUAL, _CLONE3, 0, 1),
         _line(_RETURN, _UNKNOWN),

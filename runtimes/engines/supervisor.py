@@ -13,16 +13,21 @@ from typing import Any
 
 from runtimes.engines.boxes import new_box, remove, show
 from runtimes.engines.contract import Delivered, LimitReached, Setting, WorkerDied, WorkFailed
+from runtimes.engines.endings import in_bytes, last_words
 from runtimes.engines.nurseries import Line, Nursery, Task, Worker
 
 WATCH_EVERY = 0.2
 """Seconds between two looks at memory and clocks."""
 GRACE = 2.0
 """Seconds that a worker has to end by itself."""
+_START = 120.0
+"""Seconds that a worker has at least until it is ready for its first job: a cold import of TensorFlow on a slow disk."""
 _ASLEEP = 5.0
 """Seconds without a look after which this process, and maybe the machine, was stopped: no job's clock ran."""
 _FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT})
 """Signals that no computation sends itself."""
+_MOST_ROWS = 2**53
+"""What no step can have: more than this is nonsense, and no longer a whole number in other programs."""
 _IDLE = 2
 """Idle workers that are kept for each job at a time."""
 
@@ -93,7 +98,12 @@ class Supervisor:
             if task.future.cancelled():
                 self._waiting.remove(task)
                 continue
-            worker = self._idle_for(task) or self._new_worker(task)
+            try:
+                worker = self._idle_for(task) or self._new_worker(task)
+            except OSError as error:  # a full disk, no more processes or open files: the run's affair
+                self._waiting.remove(task)
+                _fail(task, error)
+                continue
             if worker is None:
                 continue
             self._waiting.remove(task)
@@ -103,6 +113,8 @@ class Supervisor:
             free -= 1
             if worker.ready:
                 self._start(worker, task)
+            elif task.job.limits.seconds is not None:  # what is to come up may hang as well
+                worker.deadline = time.monotonic() + max(task.job.limits.seconds, _START)
 
     def _idle_for(self, task: Task) -> Worker | None:
         job = task.job
@@ -115,16 +127,10 @@ class Supervisor:
         self._retire()
         number = next(self._numbers)
         folder = self._folder / f"worker-{number}"
+        nursery = self._nursery(task.job.lane, task.job.function.partition(":")[0])
         for name in ("view", "boxes", "home"):
             (folder / name).mkdir(parents=True)
-        worker = Worker(
-            number,
-            task.job.lane,
-            task.job.apart,
-            self._nursery(task.job.lane, task.job.function.partition(":")[0]),
-            folder,
-            Line(),
-        )
+        worker = Worker(number, task.job.lane, task.job.apart, nursery, folder, Line())
         try:
             worker.nursery.fork(worker, task.job, locked=self._setting.sandbox != "none")
         except OSError:  # it has just died; its end will be heard, and another takes its place
@@ -155,7 +161,8 @@ class Supervisor:
         except OSError as error:
             worker.task = None
             worker.idle_since = time.monotonic()
-            task.future.set_exception(WorkerDied(f"the job's files could not be laid out: {error}"))
+            missing = isinstance(error, FileNotFoundError)
+            _fail(task, WorkerDied(f"what the job reads is gone: {error}") if missing else error)
             return
         worker.deadline = None if job.limits.seconds is None else time.monotonic() + job.limits.seconds
         asked = {"function": job.function, "payload": job.payload, "job": worker.served}
@@ -208,8 +215,8 @@ class Supervisor:
                 return
             for message in said:
                 self._told(worker, message)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            self._hung_up(worker, f"it spoke nonsense: {error}")
+        except Exception as error:  # noqa: BLE001  (whatever a worker says, or does to its box, it ends nobody but itself)
+            self._hung_up(worker, f"it spoke nonsense: {str(error)[:200]}")
 
     def _told(self, worker: Worker, message: Mapping[str, Any]) -> None:
         task = worker.task
@@ -226,26 +233,23 @@ class Supervisor:
         elif task is None or message["job"] != worker.served:
             raise ValueError("it speaks without being asked")
         elif "progress" in message:
-            done, total = message["progress"]
+            done, total = map(_count, message["progress"])
             # whoever watches may fail (a full disk, a closed terminal) without failing the work
-            done, total = int(done), int(total)
             with contextlib.suppress(Exception):
                 task.progress(done, total)
         elif "failed" in message:
             failed = WorkFailed(str(message["failed"]), str(message["message"]), str(message["details"]))
+            self._discard_box(worker)
             self._release(worker)
-            remove(worker.folder / "boxes")
-            (worker.folder / "boxes").mkdir()
             task.future.set_exception(failed)
         else:
             self._deliver(worker, task, message["done"])
 
     def _deliver(self, worker: Worker, task: Task, said: Any) -> None:
-        if not isinstance(said, dict) or worker.box is None:
-            raise ValueError("its answer is no object")
+        if not isinstance(said, dict):
+            raise ValueError("its answer is no object")  # noqa: TRY004  (of text, not of types)
         # out of the worker's reach before anybody looks into it
-        kept = self._folder / worker.box.name
-        os.rename(worker.box, kept)
+        kept = self._taken_box(worker)
         facts: dict[str, Any] = {
             "worker": worker.process or 0,
             "sandbox": ", ".join(sorted(worker.protected)) or "none",
@@ -254,6 +258,23 @@ class Supervisor:
             facts["retries"] = task.retries
         self._release(worker)
         task.future.set_result(Delivered(said, kept, facts))
+
+    def _discard_box(self, worker: Worker) -> None:
+        """What a failed job left; the folder of boxes itself stays: the sandbox lets its worker write there, by its inode."""
+        remove(self._taken_box(worker))
+
+    def _taken_box(self, worker: Worker) -> Path:
+        """A worker's box, where the worker does not reach it any more. Raises `ValueError` where it is there no longer."""
+        assert worker.box is not None
+        kept = self._folder / worker.box.name
+        try:
+            os.rename(worker.box, kept)
+        except FileNotFoundError:
+            raise ValueError("it took its box away") from None
+        if kept.is_symlink() or not kept.is_dir():
+            kept.unlink()
+            raise ValueError("its box is no folder any more")
+        return kept
 
     def _release(self, worker: Worker) -> None:
         worker.task = worker.box = worker.deadline = None
@@ -280,14 +301,19 @@ class Supervisor:
             if worker.kill_at is not None and now >= worker.kill_at:
                 worker.ending = worker.ending or WorkerDied("the worker hung up in the middle of its work")
                 worker.kill(signal.SIGKILL)
+                if now >= worker.kill_at + 2 * GRACE:  # whoever should kill it hangs as well
+                    worker.nursery.kill()
             if worker.deadline is not None and stopped > _ASLEEP:
                 worker.deadline += stopped
             held += (resident := worker.resident())
-            if worker.task is None or worker.ending is not None or worker.box is None:
+            if worker.task is None or worker.ending is not None:
                 continue
             limits = worker.task.job.limits
-            if limits.memory is not None and resident > limits.memory:
-                self._end_worker(worker, LimitReached(f"memory limit of {_bytes(limits.memory)} reached", "memory"))
+            if worker.box is None:
+                if worker.deadline is not None and now >= worker.deadline:
+                    self._end_worker(worker, WorkerDied("the worker did not come up in time"))
+            elif limits.memory is not None and resident > limits.memory:
+                self._end_worker(worker, LimitReached(f"memory limit of {in_bytes(limits.memory)} reached", "memory"))
             elif worker.deadline is not None and now >= worker.deadline:
                 self._end_worker(worker, LimitReached(f"time limit of {limits.seconds:g} s reached", "seconds"))
         if self._setting.room is not None and held > self._setting.room:
@@ -309,7 +335,7 @@ class Supervisor:
 
     def _worker_ended(self, worker: Worker, status: int) -> None:
         if worker.listens:  # its last words may still be on the way
-            with contextlib.suppress(ValueError, KeyError, TypeError, AttributeError, OSError):
+            with contextlib.suppress(Exception):  # (they may be anything)
                 while worker.task is not None and (said := worker.line.hear()):
                     for message in said:
                         self._told(worker, message)
@@ -326,7 +352,7 @@ class Supervisor:
     def _do_without_nursery(self, worker: Worker, status: int) -> None:
         """A worker died before its first word: what its nursery has imported cannot be forked here."""
         lane = worker.lane
-        worker.nursery.note(f"{_last_words(status)} before its first word; workers import by themselves from now on")
+        worker.nursery.note(f"{last_words(status)} before its first word; workers import by themselves from now on")
         if self._nurseries.get(lane) is worker.nursery:
             del self._nurseries[lane]  # it serves the workers that it has, and ends with the engine
             self._retired_nurseries.append(worker.nursery)
@@ -341,9 +367,9 @@ class Supervisor:
         if again and not task.retries:
             task.retries += 1
             self._waiting.insert(0, task)
-            worker.nursery.note(f"{_last_words(status)}; its job is tried once more")
+            worker.nursery.note(f"{last_words(status)}; its job is tried once more")
             return
-        task.future.set_exception(worker.ending or WorkerDied(_last_words(status)))
+        task.future.set_exception(worker.ending or WorkerDied(last_words(status)))
 
     # --- ending
 
@@ -370,21 +396,12 @@ class Supervisor:
                 task.future.set_exception(WorkerDied("the engine was closed"))
 
 
-def _bytes(count: int) -> str:
-    return f"{count / 2**30:.3g} GiB" if count >= 2**30 else f"{count / 2**20:.3g} MiB"
+def _fail(task: Task, why: Exception) -> None:
+    """Tell who waits for a task that it cannot be begun."""
+    if not task.future.done() and (task.future.running() or task.future.set_running_or_notify_cancel()):
+        task.future.set_exception(why)
 
 
-def _last_words(status: int) -> str:
-    if status >= 0:
-        return f"the worker process ended with status {status} in the middle of its work"
-    try:
-        name = signal.Signals(-status).name
-    except ValueError:
-        name = f"signal {-status}"
-    hints = {
-        "SIGKILL": " (killed; often the system ran out of memory)",
-        "SIGSEGV": " (a crash in native code)",
-        "SIGFPE": " (a division in native code that has no result)",
-        "SIGABRT": " (native code gave up)",
-    }
-    return f"the worker process died of {name}{hints.get(name, '')}"
+def _count(said: Any) -> int:
+    """A number of rows, as far as a worker can be believed. Raises `ValueError`, `TypeError` and `OverflowError`."""
+    return max(0, min(int(said), _MOST_ROWS))

@@ -13,6 +13,9 @@ from typing import Any
 from runtimes.engines import sandbox
 from runtimes.engines.contract import Place, resolve
 
+_LONGEST_SAID = 20_000
+"""Characters of a failure: some libraries print the whole array that they do not like."""
+
 
 def live(line: int, folder: Path, module: str, memory: int | None, *, locked: bool) -> None:
     """Be a worker until the engine hangs up.
@@ -46,7 +49,8 @@ def _answered(asked: Mapping[str, Any], progress: Callable[[int, int], None]) ->
         return {"done": function(asked["payload"], Place(Path(asked["reads"]), Path(asked["writes"])), progress)}
     except Exception as error:  # noqa: BLE001  (the engine must hear of every failure)
         traceback.print_exc()
-        return {"failed": type(error).__name__, "message": str(error), "details": traceback.format_exc()}
+        said, details = str(error)[:_LONGEST_SAID], traceback.format_exc()[-_LONGEST_SAID:]
+        return {"failed": type(error).__name__[:100], "message": said, "details": details}
 
 
 def _lines(line: int) -> Iterator[Mapping[str, Any]]:

@@ -4,11 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from runtimes.capabilities import IDS
 from runtimes.formats.keras_file import KerasFile
 from runtimes.target import TensorFacts
-
-IDS = ".ids"
-"""What is added to an input's name for its ids, beside what they were looked up as."""
 
 
 def embedded_inputs(file: KerasFile, layers: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, ...]]:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.formats.onnx_file import FLOATS, attributes
-from runtimes.formats.onnx_graphs import nested_graphs
+from runtimes.formats.onnx_graphs import model_of_body, names_from_outside, nested_graphs
 from runtimes.formats.tf_operators import operators
 from runtimes.formats.tf_operators.declaring import Use
 from runtimes.target import TensorFacts
@@ -27,12 +27,12 @@ class Graph:
     constants: Mapping[str, NDArray[Any]]
 
     @classmethod
-    def of(cls, model: Any, output: str, folder: Path | None = None) -> "Graph":
-        """Read the part of a model that makes one tensor; its own functions are written out first.
+    def of(cls, model: Any, output: str | Sequence[str], folder: Path | None = None) -> "Graph":
+        """Read the part of a model that makes some tensors; its own functions are written out first.
 
         Args:
             model: the ``onnx.ModelProto``.
-            output: the tensor.
+            output: the tensor, or several.
             folder: where its external data is. None: the graph is only looked at, and large constants are left out.
         """
         import onnx
@@ -40,7 +40,7 @@ class Graph:
         if model.functions:
             model = importlib.import_module("onnx.inliner").inline_local_functions(model)
         opsets = {_domain(one.domain): one.version for one in model.opset_import}
-        needed, kept = {output}, []
+        needed, kept = {output} if isinstance(output, str) else set(output), []
         for node in reversed(model.graph.node):
             if needed.intersection(node.output):
                 kept.append(node)
@@ -59,10 +59,12 @@ class Graph:
                 held[node.output[0]] = value
                 continue
             wanted = tuple(bool(name) and name in needed for name in node.output)
-            known = {name: held[name] for name in node.input if name in held}
+            outside = dict.fromkeys(name for inner in nested_graphs(node) for name in names_from_outside(inner))
+            read = (*node.input, *outside)
+            known = {name: held[name] for name in read if name in held}
             domain = _domain(node.domain)
             made, version = tuple(node.output), opsets.get(domain, 1)
-            given = (tuple(node.input), wanted, known, domain, made, node.name)
+            given = (read, wanted, known, domain, made, node.name, tuple(outside))
             nodes.append(Use(node.op_type, attributes(node), version, *given))
         return cls(nodes, held)
 
@@ -116,14 +118,10 @@ def lacks_gradient(model: Any, output: str, inputs: Sequence[TensorFacts]) -> st
     known, live = operators(), {tensor.name for tensor in inputs}
     last = ""
     for use in graph.uses:
-        operator = known.get((use.domain, use.kind))
-        if operator is None:
-            return f"{named(use)} has no gradient here"
-        if use.domain == "" and use.opset < OLDEST:
-            return f"the ONNX file is of opset {use.opset}, and gradients begin with opset {OLDEST}"
-        refused = operator.refuses(use) if operator.refuses else None
+        refused = _refused(use, model.opset_import)
         if refused:
-            return f"{named(use)} has no gradient here: {refused}"
+            return refused
+        operator = known[use.domain, use.kind]
         if live.intersection(use.inputs):
             if operator.flat or _to_whole_numbers(use):
                 last = named(use)
@@ -131,6 +129,25 @@ def lacks_gradient(model: Any, output: str, inputs: Sequence[TensorFacts]) -> st
                 live.update(use.outputs)
     if output not in live:
         return f"its gradient is 0 everywhere: {last or 'no input'} {'cuts' if last else 'reaches'} the output{' off' * bool(last)}"
+    return None
+
+
+def _refused(use: Use, opsets: Any) -> str | None:
+    """Why a node is not rebuilt, or one in its own graphs."""
+    operator = operators().get((use.domain, use.kind))
+    if operator is None:
+        return f"{named(use)} has no gradient here"
+    if use.domain == "" and use.opset < OLDEST:
+        return f"the ONNX file is of opset {use.opset}, and gradients begin with opset {OLDEST}"
+    refused = operator.refuses(use) if operator.refuses else None
+    if refused:
+        return f"{named(use)} has no gradient here: {refused}"
+    for value in use.attributes.values():
+        if hasattr(value, "node") and hasattr(value, "initializer"):
+            inner = Graph.of(model_of_body(value, opsets, use.constants), [one.name for one in value.output])
+            found = (_refused(one, opsets) for one in inner.uses)
+            if reason := next((one for one in found if one), None):
+                return reason
     return None
 
 

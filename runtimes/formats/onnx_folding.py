@@ -13,7 +13,9 @@ from runtimes.formats.tf_operators.declaring import Use
 Array = NDArray[Any]
 
 
-def folded(uses: Sequence[Use], constants: Mapping[str, Array], output: str) -> tuple[list[Use], dict[str, Array]]:
+def folded(
+    uses: Sequence[Use], constants: Mapping[str, Array], outputs: Sequence[str]
+) -> tuple[list[Use], dict[str, Array]]:
     """The nodes without those that a convolution before them can do as well, and all constants."""
     held = dict(constants)
     readers = Counter(name for use in uses for name in use.inputs)
@@ -24,7 +26,7 @@ def folded(uses: Sequence[Use], constants: Mapping[str, Array], output: str) -> 
         first = None if before is None else left[before]
         if before is None or first is None or first.kind != "Conv" or first.domain:
             continue
-        if readers[first.outputs[0]] != 1 or first.outputs[0] == output:
+        if readers[first.outputs[0]] != 1 or first.outputs[0] in outputs:
             continue
         kernel = held.get(first.inputs[1])
         bias = held.get(first.inputs[2]) if first.has(2) else None

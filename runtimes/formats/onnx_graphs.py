@@ -1,6 +1,6 @@
 """The graphs of an ONNX model, nested ones too, and the tensors that they hold."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 
@@ -31,3 +31,27 @@ def tensors_of(model: Any) -> Iterator[Any]:
                 if attribute.HasField("t"):
                     yield attribute.t
                 yield from attribute.tensors
+
+
+def names_from_outside(graph: Any) -> list[str]:
+    """Names that a nested graph reads and does not make, in the order in which it reads them."""
+    own = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer}
+    read: dict[str, None] = {}
+    for node in graph.node:
+        inner = [name for one in nested_graphs(node) for name in names_from_outside(one)]
+        read.update(dict.fromkeys(name for name in [*node.input, *inner] if name and name not in own))
+        own.update(node.output)
+    read.update(dict.fromkeys(value.name for value in graph.output if value.name not in own))
+    return list(read)
+
+
+def model_of_body(graph: Any, opsets: Any, held: Mapping[str, Any]) -> Any:
+    """A nested graph as a model of its own, with constants from outside among its own."""
+    import onnx
+
+    model = onnx.ModelProto(opset_import=opsets, graph=graph)
+    own = {tensor.name for tensor in graph.initializer}
+    for name, value in held.items():
+        if name not in own:
+            model.graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    return model

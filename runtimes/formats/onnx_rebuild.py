@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from runtimes.formats.keras_runtime import tensorflow
 from runtimes.formats.onnx_differentiable import Graph, named
 from runtimes.formats.onnx_folding import folded
+from runtimes.formats.onnx_graphs import model_of_body
 from runtimes.formats.tf_operators import operators
 from runtimes.formats.tf_operators.declaring import Call, Laid, Unsupported, Use
 from runtimes.target import ModelFileError
@@ -18,14 +19,14 @@ Array = NDArray[Any]
 
 
 class Rebuilt:
-    """One output of a model as a function of tensors; to be traced by `tf.function`."""
+    """Outputs of a model as a function of tensors; to be traced by `tf.function`."""
 
-    def __init__(self, model: Any, output: str, folder: Path, floats: str = "float32") -> None:
+    def __init__(self, model: Any, output: str | Sequence[str], folder: Path, floats: str = "float32") -> None:
         """Read a model, and compute what rests on its constants alone, once.
 
         Args:
             model: the ``onnx.ModelProto``.
-            output: the tensor that is wanted.
+            output: the tensor that is wanted, or several.
             folder: where its external data is, if it has any.
             floats: what stands for float32; ``float64`` where gradients are held against differences.
 
@@ -35,7 +36,8 @@ class Rebuilt:
         self._tf = tensorflow()
         self._floats = floats
         graph = Graph.of(model, output, folder)
-        self.output = output
+        self.outputs: tuple[str, ...] = (output,) if isinstance(output, str) else tuple(output)
+        self._opsets, self._folder = model.opset_import, folder
         self._constants: dict[str, Array] = {name: self._typed(value) for name, value in graph.constants.items()}
         self._uses: list[Use] = []
         for use in graph.uses:
@@ -44,22 +46,41 @@ class Rebuilt:
                 self._fold(use)
             else:
                 self._uses.append(use)
-        self._uses, self._constants = folded(self._uses, self._constants, output)
+        self._uses, self._constants = folded(self._uses, self._constants, self.outputs)
 
     def _typed(self, value: Array) -> Array:
         return value.astype(self._floats) if value.dtype == np.float32 else value
 
     def _fold(self, use: Use) -> None:
-        held = {name: Laid.plainly(self._tf.constant(self._constants[name])) for name in use.inputs if name}
-        for name, made in self._made(use, held).items():
-            self._constants[name] = made.plain(self._tf).numpy()
+        with self._tf.init_scope():  # outside of a trace: a graph inside a node is read while the node's is traced
+            held = {name: Laid.plainly(self._tf.constant(self._constants[name])) for name in use.inputs if name}
+            for name, made in self._made(use, held).items():
+                self._constants[name] = made.plain(self._tf).numpy()
 
     def __call__(self, tensors: Mapping[str, Any]) -> Any:
-        """The output for inputs by name, with its axes as ONNX has them."""
+        """The (first) output for inputs by name, with its axes as ONNX has them."""
+        return self.several(tensors)[0]
+
+    def several(self, tensors: Mapping[str, Any]) -> tuple[Any, ...]:
+        """All outputs for inputs by name, with their axes as ONNX has them."""
+        found = dict(tensors)
         for _, made in self.steps(tensors):
-            if self.output in made:
-                return made[self.output].plain(self._tf)
-        return tensors[self.output] if self.output in tensors else self._tf.constant(self._constants[self.output])
+            found |= {name: made[name].plain(self._tf) for name in self.outputs if name in made}
+            if all(name in found or name in self._constants for name in self.outputs):
+                break
+        constants = self._constants
+        return tuple(found[name] if name in found else self._tf.constant(constants[name]) for name in self.outputs)
+
+    def constant(self, name: str) -> Array | None:
+        """What a tensor always is, where that is known."""
+        return self._constants.get(name)
+
+    def source(self, name: str) -> str:
+        """The tensor that one is a copy of; itself where it is none."""
+        copies = {use.outputs[0]: use.inputs[0] for use in self._uses if use.kind == "Identity"}
+        while name in copies:
+            name = copies[name]
+        return name
 
     def steps(self, tensors: Mapping[str, Any]) -> Iterator[tuple[Use, dict[str, Laid]]]:
         """Each node with what it makes, one after the other."""
@@ -80,8 +101,10 @@ class Rebuilt:
     def _made(self, use: Use, held: Mapping[str, Laid]) -> dict[str, Laid]:
         operator = operators()[use.domain, use.kind]
         values = tuple(self._constants.get(name) if name else None for name in use.inputs)
-        call = Call(self._tf, use, values, self._floats)
-        given = [held[name] if name else None for name in use.inputs]
+        outside = {name: held[name].plain(self._tf) for name in use.captured}
+        call = Call(self._tf, use, values, self._floats, lambda attribute: self._body(use, attribute, outside))
+        declared = use.inputs[: len(use.inputs) - len(use.captured)]
+        given = [held[name] if name else None for name in declared]
         try:
             found = self._run(operator.style, operator.run, call, given)
         except Unsupported as error:
@@ -89,8 +112,21 @@ class Rebuilt:
                 f"{named(use)} has no gradient here: {error}",
                 "give `model.keras` for gradients",
             ) from error
+        except (ValueError, TypeError, NotImplementedError, self._tf.errors.OpError) as error:
+            told = " ".join(str(error).split())[:150]
+            raise ModelFileError(
+                f"{named(use)} has no gradient here: TensorFlow refuses it ({told})",
+                "give `model.keras` for gradients",
+            ) from error
         several = found if isinstance(found, tuple) else (found,)
         return {name: one for name, one in zip(use.outputs, several, strict=False) if name}
+
+    def _body(self, use: Use, attribute: str, outside: Mapping[str, Any]) -> "_InnerGraph":
+        graph = use.attributes[attribute]
+        known = {name: self._constants[name] for name in outside if name in self._constants}
+        model = model_of_body(graph, self._opsets, known)
+        inner = Rebuilt(model, [value.name for value in graph.output], self._folder, self._floats)
+        return _InnerGraph(inner, tuple(value.name for value in graph.input), outside)
 
     def _run(self, style: str, run: Any, call: Call, given: Sequence[Laid | None]) -> Any:
         tf = self._tf
@@ -138,6 +174,24 @@ class Rebuilt:
         if sizes.count(-1) <= 1:
             value = tf.reshape(tensor, sizes)
         return Laid.plainly(value).in_order(tf, order)
+
+
+class _InnerGraph:
+    """A graph inside a node, with what it reads from around it; see `runtimes.formats.tf_operators.declaring.Body`."""
+
+    def __init__(self, rebuilt: Rebuilt, inputs: tuple[str, ...], outside: Mapping[str, Any]) -> None:
+        self._rebuilt, self._inputs, self._outside = rebuilt, inputs, outside
+        self.outputs: Sequence[str] = rebuilt.outputs
+
+    def fixed(self, position: int) -> Array | None:
+        return self._rebuilt.constant(self.outputs[position])
+
+    def passes(self, position: int) -> str | None:
+        name = self._rebuilt.source(self.outputs[position])
+        return name if name in self._inputs else None
+
+    def __call__(self, *inputs: Any) -> tuple[Any, ...]:
+        return self._rebuilt.several({**self._outside, **dict(zip(self._inputs, inputs, strict=True))})
 
 
 def _turned(value: Array, order: tuple[int, ...], keeps: bool) -> Array:

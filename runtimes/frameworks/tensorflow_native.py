@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from runtimes.capabilities import Floats, Inputs, Integers, Spent, Trainable, View
+from runtimes.capabilities import IDS, Floats, Inputs, Integers, Spent, Trainable, View
 from runtimes.formats.batches import Arrays, conform, n_rows, probe, rows_that_fit, slices
-from runtimes.formats.keras_embedding import IDS, above, embedded_inputs, has_gradient, looked_up_as
+from runtimes.formats.keras_embedding import above, embedded_inputs, has_gradient, looked_up_as
 from runtimes.formats.keras_facts import Head, facts_of, head_of, inputs_of, layers_of, position_of, scores_of
 from runtimes.formats.keras_file import KerasFile, read_keras
 from runtimes.formats.keras_layers import LooksInside

@@ -35,3 +35,11 @@ def leave(payload, place, progress):
     read = (place.reads / payload["object"]).read_bytes()
     (place.writes / "made.bin").write_bytes(read * 2)
     return {"seen": sorted(p.relative_to(place.reads).as_posix() for p in place.reads.rglob("*") if p.is_file())}
+
+
+def threads(payload, place, progress):
+    """Threads that linear algebra takes."""
+    import numpy  # noqa: F401
+    from threadpoolctl import threadpool_info
+
+    return {"most": max(found["num_threads"] for found in threadpool_info())}

@@ -50,6 +50,10 @@ def test_returns_what_the_work_returns_and_tells_its_progress(engine):
     assert told == [(1, 1)]
 
 
+def test_linear_algebra_has_one_thread_so_that_sums_are_the_same_everywhere(engine):
+    assert engine.submit(job("threads", {}), quiet).result(60).said == {"most": 1}
+
+
 def test_a_failure_keeps_its_kind_and_its_words(engine):
     with pytest.raises(WorkFailed, match="the value is 3") as caught:
         engine.submit(job("fail", {"value": 3}), quiet).result(60)

@@ -114,6 +114,18 @@ def answers_of_other_rows(folder: Path) -> None:
     onnx_audit(folder, graph(nodes, _given(), _held(w=np.ones((4, 2), np.float32))))
 
 
+def answers_twice(folder: Path) -> None:
+    """B17: twice as many rows as are asked for."""
+    from onnx import helper
+
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["z"]),
+        helper.make_node("Concat", ["z", "z"], ["both"], axis=0),
+        helper.make_node("Softmax", ["both"], ["p"], axis=1),
+    ]
+    onnx_audit(folder, graph(nodes, _given(), _held(w=np.ones((4, 2), np.float32))))
+
+
 def saved_model_that(folder: Path, does: str, target: Path) -> None:
     """B7, B8: a SavedModel that really reads (``reads``) or writes (``writes``) a file when it is called."""
     tf = tensorflow()

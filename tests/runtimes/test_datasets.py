@@ -99,7 +99,7 @@ def test_missing_files(tmp_path: Path, name: str) -> None:
 
 def test_an_unknown_suffix_names_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(DataFileError) as caught:
-        datasets.read(tmp_path / "data.parquet")
+        datasets.read(tmp_path / "data.feather")
     assert ".csv" in caught.value.help
 
 

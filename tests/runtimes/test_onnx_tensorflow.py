@@ -1,13 +1,13 @@
 """ONNX files rebuilt in TensorFlow: the numbers of ONNX Runtime forward, and slopes that differences confirm."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import helper
+from onnx_families import BRANCHES, FAMILIES, OPSETS, SHAPE, floats, graph, inner, node
 from onnx_zoo import SIGNATURES, Signature
 from tests_project import make_project, write_spec
 
@@ -25,27 +25,6 @@ from runtimes.frameworks import onnx_runtime, onnx_tensorflow
 from runtimes.target import ModelFileError
 
 pytestmark = pytest.mark.frameworks
-
-SHAPE = (2, 3, 5, 4)
-RNG = np.random.default_rng(3)
-
-
-def graph(nodes: list[Any], held: Mapping[str, Any], shape: Any = SHAPE, opset: int = 17, domain: str = "") -> Any:
-    """A model from ``x`` to ``y``; the first axis of ``x`` is of any size."""
-    weights = [numpy_helper.from_array(np.asarray(value), name) for name, value in held.items()]
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", *shape[1:]])
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, None)
-    made = helper.make_graph(nodes, "made", [x], [y], weights)
-    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 3)]
-    return helper.make_model(made, opset_imports=opsets, ir_version=8)
-
-
-def floats(*shape: int, low: float = -1.0) -> Any:
-    return RNG.uniform(low, 1.0, shape).astype(np.float32)
-
-
-def node(kind: str, *more: str, outputs: tuple[str, ...] = ("y",), domain: str = "", **said: Any) -> Any:
-    return helper.make_node(kind, ["x", *more], list(outputs), name=f"the {kind}", domain=domain, **said)
 
 
 def by_runtime(model: Any, x: Any) -> Any:
@@ -68,87 +47,10 @@ def by_rebuild(model: Any, x: Any, floats: str = "float32") -> Any:
     return run(tf.constant(x, floats)).numpy()
 
 
-# One use of each family's operators, smooth where differences are taken: name, nodes, constants, shape of x, lowest x.
-W = {"w": floats(4, 3, 3, 3), "b": floats(4)}
-FAMILIES: dict[str, tuple[list[Any], dict[str, Any], tuple[int, ...], float]] = {
-    "elementwise": ([node("Tanh", outputs=("t",)), helper.make_node("Mul", ["t", "w"], ["y"])], {"w": floats(3, 1, 4)}, SHAPE, -1),
-    "powers": ([node("Pow", "w", outputs=("t",)), helper.make_node("Log", ["t"], ["y"])], {"w": np.float32(1.5)}, SHAPE, 0.2),
-    "activation": ([node("Selu", outputs=("t",)), helper.make_node("Mish", ["t"], ["y"])], {}, SHAPE, -1),
-    "softmax of old": ([node("Flatten", outputs=("t",), axis=1), helper.make_node("Softmax", ["t"], ["y"])], {}, SHAPE, -1),
-    "convolution": ([node("Conv", "w", "b", pads=[1, 0, 2, 1], strides=[2, 1])], W, SHAPE, -1),
-    "dilated": ([node("Conv", "w", "b", dilations=[2, 1], strides=[1, 2], pads=[1, 2, 0, 0])], W, SHAPE, -1),
-    "grouped": ([node("Conv", "w", group=2)], {"w": floats(6, 2, 2, 2)}, (2, 4, 5, 5), -1),
-    "depthwise": ([node("Conv", "w", group=3, strides=[1, 2])], {"w": floats(6, 1, 2, 2)}, SHAPE, -1),
-    "one axis": ([node("Conv", "w", group=3, strides=[2])], {"w": floats(3, 1, 2)}, (2, 3, 7), -1),
-    "transposed": (
-        [node("ConvTranspose", "w", strides=[2, 3], output_padding=[1, 2], pads=[1, 0, 0, 1])],
-        {"w": floats(3, 2, 3, 3)}, SHAPE, -1,
-    ),
-    "largest": ([node("MaxPool", kernel_shape=[3, 2], pads=[1, 0, 1, 1], strides=[2, 1])], {}, SHAPE, -1),
-    "average": (
-        [node("AveragePool", kernel_shape=[3, 2], pads=[1, 0, 1, 1], strides=[2, 2], ceil_mode=1)], {}, SHAPE, -1,
-    ),
-    "over all": ([node("GlobalLpPool", p=3)], {}, SHAPE, 0.1),
-    "batch": (
-        [node("BatchNormalization", "s", "t", "m", "v")],
-        {"s": floats(3), "t": floats(3), "m": floats(3), "v": floats(3, low=0.2)}, SHAPE, -1,
-    ),
-    "instance": ([node("InstanceNormalization", "s", "t")], {"s": floats(3), "t": floats(3)}, SHAPE, -1),
-    "layer": ([node("LayerNormalization", "s", "t", axis=2)], {"s": floats(5, 4), "t": floats(5, 4)}, SHAPE, -1),
-    "neighbours": ([node("LRN", size=3, alpha=0.3)], {}, SHAPE, -1),
-    "product": ([node("MatMul", "w")], {"w": floats(4, 2)}, SHAPE, -1),
-    "gemm": ([node("Gemm", "w", "b", alpha=0.5, beta=2.0, transB=1)], {"w": floats(2, 4), "b": floats(1, 2)}, (3, 4), -1),
-    "einsum": ([node("Einsum", "w", equation="abcd,de->abe c".replace(" ", ""))], {"w": floats(4, 2)}, SHAPE, -1),
-    "reduction": ([node("ReduceL2", axes=[1, 3], keepdims=0)], {}, SHAPE, 0.1),
-    "running sum": ([node("CumSum", "w", exclusive=1, reverse=1)], {"w": np.int64(2)}, SHAPE, -1),
-    "largest few": ([node("TopK", "k", outputs=("y", "i"), axis=2, largest=0)], {"k": np.array([2])}, SHAPE, -1),
-    "reshaped": (
-        [node("Transpose", outputs=("t",), perm=[0, 2, 3, 1]), helper.make_node("Reshape", ["t", "s"], ["y"])],
-        {"s": np.array([0, -1, 6])}, SHAPE, -1,
-    ),
-    "cut and joined": (
-        [
-            node("Split", outputs=("a", "b"), axis=2, num_outputs=2),
-            helper.make_node("Slice", ["a", "from", "to", "axis", "step"], ["c"]),
-            helper.make_node("Concat", ["c", "b"], ["y"], axis=2),
-        ],
-        {"from": np.array([-1]), "to": np.array([-9]), "axis": np.array([2]), "step": np.array([-2])}, SHAPE, -1,
-    ),
-    "gathered": ([node("Gather", "i", axis=1)], {"i": np.array([[2, -3], [0, 0]])}, SHAPE, -1),
-    "scattered": ([node("ScatterElements", "i", "u", axis=3)], {"i": np.zeros((2, 3, 1, 1), np.int64), "u": floats(2, 3, 1, 1)}, SHAPE, -1),
-    "padded": ([node("Pad", "p", mode="edge")], {"p": np.array([0, 0, 1, 2, 0, 0, 0, 1])}, SHAPE, -1),
-    "space to depth": ([node("SpaceToDepth", blocksize=2)], {}, (2, 3, 4, 4), -1),
-    "resized": (
-        [node("Resize", "", "f", mode="cubic", coordinate_transformation_mode="align_corners")],
-        {"f": np.array([1, 1, 1.6, 0.5], np.float32)}, SHAPE, -1,
-    ),
-    "lstm": (
-        [node("LSTM", "w", "r", "b", hidden_size=2, direction="bidirectional")],
-        {"w": floats(2, 8, 3), "r": floats(2, 8, 2), "b": floats(2, 16)}, (3, 2, 3), -1,
-    ),
-    "gru": (
-        [node("GRU", "w", "r", "b", hidden_size=2, linear_before_reset=1)],
-        {"w": floats(1, 6, 3), "r": floats(1, 6, 2), "b": floats(1, 12)}, (3, 2, 3), -1,
-    ),
-    "dequantised": (
-        [helper.make_node("DequantizeLinear", ["q", "s"], ["w"], axis=0), node("MatMul", "w")],
-        {"q": RNG.integers(-9, 9, (4, 2)).astype(np.int8), "s": floats(4, low=0.1)}, (3, 4), -1,
-    ),
-    "scaled": (
-        [
-            node("Scaler", outputs=("t",), domain="ai.onnx.ml", offset=[0.5, -1.0, 0.0, 2.0], scale=[2.0, 1.0, 3.0, -1.0]),
-            helper.make_node("LinearRegressor", ["t"], ["y"], domain="ai.onnx.ml", coefficients=[1.0, 2.0, -1.0, 0.5],
-                             intercepts=[0.3]),
-        ],
-        {}, (3, 4), -1,
-    ),
-}  # fmt: skip
-OPSETS = {"reduction": 17, "cut and joined": 18, "activation": 18}
-
-
 def family(name: str) -> tuple[Any, Any]:
     nodes, held, shape, low = FAMILIES[name]
     model = graph(nodes, held, shape, OPSETS.get(name, 17))
+    model.ir_version = 8 if OPSETS.get(name, 17) < 20 else 11
     return model, np.random.default_rng(11).uniform(low, 1.0, shape).astype(np.float32)
 
 
@@ -295,7 +197,9 @@ def written(path: Path, model: Any) -> Path:
 @pytest.mark.parametrize(
     ("nodes", "said"),
     [
-        ([node("GridSample", "x")], "operator `GridSample` (node the GridSample) has no gradient here"),
+        ([node("Unique")], "operator `Unique` (node the Unique) has no gradient here"),
+        ([helper.make_node("If", ["yes"], ["y"], then_branch=inner("t", [helper.make_node("Unique", ["x"], ["t"], name="deep")], [], ["t"]),
+                           else_branch=BRANCHES["else_branch"])], "operator `Unique` (node deep) has no gradient here"),
         ([node("Round")], "0 everywhere: operator `Round` (node the Round) cuts"),
         ([node("Relu", outputs=("t",)), helper.make_node("Greater", ["t", "w"], ["b"]),
           helper.make_node("Cast", ["b"], ["y"], to=1)], "operator `Greater`"),

@@ -67,6 +67,9 @@ def _check_data(context: Context, ranged: dict[str, tuple[float, float]]) -> Non
     """Warn of training rows outside; a large table is not read for it."""
     file = context.train
     assert file is not None
+    if datasets.of_workers_alone(file.path):
+        _check_declared(context, ranged, {column.name: column for column in file.facts.columns})
+        return
     if file.path.stat().st_size > LARGEST_TABLE:
         return
     try:
@@ -85,6 +88,17 @@ def _check_data(context: Context, ranged: dict[str, tuple[float, float]]) -> Non
         message = f"{count} outside the range: row {outside[0]}, counted from 0, has {value:g}"
         help_ = "widen the range, or leave it where those rows are mistakes or values that nobody should be offered"
         context.warn(OUTSIDE_RANGE, message, ("data", "features", name, "range"), help_)
+
+
+def _check_declared(context: Context, ranged: dict[str, tuple[float, float]], columns: dict[str, ColumnFacts]) -> None:
+    """Hold the ranges against the least and largest values that the file's own metadata say."""
+    for name, (low, high) in ranged.items():
+        ends = (columns[name].least, columns[name].largest)
+        outside = [end for end in ends if end is not None and not low <= end <= high]
+        if outside:
+            message = f"training rows lie outside the range: there is {outside[0]:g}"
+            help_ = "widen the range, or leave it where those rows are mistakes or values that nobody should be offered"
+            context.warn(OUTSIDE_RANGE, message, ("data", "features", name, "range"), help_)
 
 
 def _outside(values: NDArray[np.generic], low: float, high: float) -> NDArray[np.int64]:

@@ -31,11 +31,37 @@ def check_labels(context: Context) -> None:
         file = context.data.get(split)
         if declared is None or declared.target is None or file is None:
             continue
+        if datasets.of_workers_alone(file.path):
+            _check_declared(context, split, declared.target, file)
+            continue
         if file.facts.tabular and file.path.stat().st_size > LARGEST_TABLE:
             continue
         shapes = {column.name: column.shape for column in file.facts.columns}
         if shapes.get(declared.target) in ((), (1,)):
             _check_split(context, split, declared.target, file)
+
+
+def _check_declared(context: Context, split: str, target: str, file: DataFile) -> None:
+    """What the file's own metadata say of the labels; the run reads them."""
+    column = next((column for column in file.facts.columns if column.name == target), None)
+    if column is None:
+        return
+    name, classes = shortened(target), context.classes
+    if column.missing:
+        rows = f"{column.missing} rows have no `{name}`" if column.missing > 1 else f"a row has no `{name}`"
+        _say(context, split, rows, "leave rows without a label out of the file")
+    elif context.spec.model.task == "regression" and column.dtype == "str":
+        _say(context, split, f"`{name}` holds text, and a regression gives numbers", "name a column of numbers")
+    elif context.spec.model.task == "classification" and classes and None not in (column.least, column.largest):
+        assert column.least is not None
+        assert column.largest is not None
+        # classes that are called by numbers may have any, as all of them may be said
+        if not {class_name(column.least), class_name(column.largest)} <= set(classes) and not (
+            0 <= column.least <= column.largest < len(classes)
+        ):
+            message = f"`{name}` goes from {column.least:g} to {column.largest:g}"
+            help_ = f"labels are names of classes, or their positions counted from 0: write 0 to {len(classes) - 1}"
+            _say(context, split, f"{message}, and the {len(classes)} classes are 0 to {len(classes) - 1}", help_)
 
 
 def _check_split(context: Context, split: str, target: str, file: DataFile) -> None:

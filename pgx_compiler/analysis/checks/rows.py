@@ -1,5 +1,6 @@
 """Which rows are explained, and for which class."""
 
+from pgx_compiler.analysis.checks.labels import LARGEST_TABLE
 from pgx_compiler.analysis.checks.model import NOT_FOR_REGRESSION
 from pgx_compiler.analysis.checks.names import AUTO
 from pgx_compiler.analysis.checks.strategy import may_explain
@@ -126,20 +127,30 @@ def _check_selectors(context: Context, rows: RowSelection, at: Path_) -> bool:
 
 
 def _check_ids(context: Context, ids: list[str | int], file: DataFile, rows: Path_) -> None:
-    try:
-        known = datasets.read(file.path).row_ids
-    except DataFileError:
-        return  # complained about where the file is inspected, or when it is run
-    names = {str(name) for name in (range(file.facts.rows) if known is None else known)}
+    some, missing = _absent({str(wanted) for wanted in ids}, file)
     before: set[str] = set()
     for index, wanted in enumerate(ids):
         at = (*rows, "ids", index)
-        if str(wanted) not in names:
-            help_ = f"rows are called {quoted(sorted(names)[:5])} and so on" if names else "the split is empty"
+        if str(wanted) in missing:
+            help_ = f"rows are called {quoted(some)} and so on" if some else "the split is empty"
             context.error(UNKNOWN_ROW, f"no row of `{file.relative}` is called `{shortened(wanted)}`", at, help_)
         elif str(wanted) in before:
             context.error(ROW_SELECTION, f"the row `{shortened(wanted)}` is listed twice", at, "list every row once")
         before.add(str(wanted))
+
+
+def _absent(wanted: set[str], file: DataFile) -> tuple[list[str], set[str]]:
+    """What some rows are called, and what no row is called; nothing where that costs too much, and the run says it."""
+    if not file.facts.names_rows:
+        called = {str(row) for row in wanted if row.isdecimal() and row == str(int(row)) and int(row) < file.facts.rows}
+        return sorted(map(str, range(min(file.facts.rows, 5)))), wanted - called
+    if datasets.of_workers_alone(file.path) or file.path.stat().st_size > LARGEST_TABLE:
+        return [], set()
+    try:
+        names = set(map(str, datasets.read_column(file.path, "row_ids", text=True)))
+    except DataFileError:
+        return [], set()  # complained about where the file is inspected, or when it is run
+    return sorted(names)[:5], wanted - names
 
 
 def _check_target(context: Context) -> None:

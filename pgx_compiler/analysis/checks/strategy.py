@@ -9,19 +9,23 @@ from pgx_compiler.analysis.checks.names import AUTO_FORM, UNKNOWN_METHOD, WRONG_
 from pgx_compiler.analysis.context import Context, NamedStep, steps_of
 from pgx_compiler.analysis.strategy.choice import Choice, Choices, place_of, reasons
 from pgx_compiler.analysis.strategy.choose import choose, implied
-from pgx_compiler.analysis.strategy.price import Pricing, algorithm_of_candidates, cost_of_trial, rows_of
+from pgx_compiler.analysis.strategy.price import Pricing, algorithm_of_candidates, cost_of_trial
 from pgx_compiler.analysis.strategy.rules import QUESTIONS, RULES
 from pgx_compiler.analysis.strategy.situation import Auto, Named, Situation
 from pgx_compiler.diagnostics.diagnostic import Code
 from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
 from pgx_compiler.documented import Documented
+from pgx_compiler.ir.repeats import rows_repeated
 from pgx_compiler.ir.trials import BASELINE
-from pgx_compiler.methods.catalogue import STAGES, catalogue, computing
+from pgx_compiler.methods.algorithms import best_first
+from pgx_compiler.methods.catalogue import STAGES, catalogue
 from pgx_compiler.methods.declaration import Declaration, Shape, Stage
+from pgx_compiler.modalities.data import MOST_ROWS
 from pgx_compiler.spec.model import STEP_PATHS, ExplainStep
 from pgx_compiler.spec.model import Step as SpecStep
 from pgx_compiler.spec.source import Path_
 from pgx_compiler.spec.validate import Schema, problems
+from runtimes.target import framework_for
 
 NOTHING_CHOSEN = Code(
     4080,
@@ -213,9 +217,9 @@ def _impossible(context: Context, declaration: Declaration) -> str | None:
 
 
 def _algorithm(declaration: Declaration, impossible: dict[str, str], shape: Shape) -> str:
-    """What `specialise` will compute a request by: the cheapest exact algorithm, else the cheapest sampling one."""
-    able = [one for one in computing(declaration.name) if one.name not in impossible]
-    return min(able, key=lambda one: (not one.exact, rows_of(one, {}, shape), one.name)).name
+    """What `specialise` will compute a request by."""
+    able, _ = best_first(declaration.name, shape, lambda one: impossible.get(one.name))
+    return able[0].name
 
 
 def _pricing(context: Context) -> Pricing:
@@ -225,11 +229,25 @@ def _pricing(context: Context) -> Pricing:
     assert context.features is not None
     assert context.rows is not None
     held = (sum(rows.values()), rows.get("test", 0))
-    explained = Shape(context.rows, len(context.features), context.references, outputs, *held)
+    # as in `passes.price`: of a large table some rows stand for all
+    most = MOST_ROWS if context.spec.data.modality == "tabular" else sum(rows.values())
+    stand = (sum(min(n, most) for n in rows.values()), min(rows.get("test", 0), most))
+    explained = Shape(context.rows, len(context.features), context.references, outputs, *stand)
     checked = Shape(judged, len(context.features), context.references, outputs, *held)
-    # each file predicts the judged split, the first one the training data as well, and each is asked twice
-    predicted = 2 * judged * len(context.models) + (2 * rows["train"] if "test" in rows else 0)
-    return Pricing(explained, checked, predicted + _search(context, rows["train"]))
+    # each file predicts the judged split and is asked again, the first one predicts the training data as well; twice each
+    predicted = (2 * judged + rows_repeated(judged)) * len(context.models)
+    predicted += 2 * rows["train"] if "test" in rows else 0
+    return Pricing(explained, checked, predicted + _search(context, rows["train"]), _work(context))
+
+
+def _work(context: Context) -> dict[str, int]:
+    """What a row costs on the file that the plan places a step on, by the capability that the step needs."""
+    found = {}
+    for capability in sorted({name for file in context.models.values() for name in file.facts.capabilities}):
+        able = [format_ for format_, file in context.models.items() if capability in file.facts.capabilities]
+        best = min(able, key=lambda format_: (framework_for(format_, capability).TARGET.price, format_))
+        found[capability] = context.models[best].facts.work_per_row
+    return found
 
 
 def _search(context: Context, train: int) -> int:

@@ -5,14 +5,16 @@ The plan's own price is `pgx_compiler.passes.price`; a test holds the two equal.
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from math import inf
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from pydantic import ValidationError
 
+from pgx_compiler.ir.sharding import borders
 from pgx_compiler.ir.trials import BASELINE
-from pgx_compiler.methods.catalogue import catalogue, computing
+from pgx_compiler.methods.algorithms import best_first, refusal_by_model
+from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.methods.declaration import Cost, Declaration, Params, Shape
 from runtimes.target import ModelFacts
 
@@ -39,6 +41,8 @@ class Pricing:
     """What precaution runs on."""
     fixed: int
     """Model rows that are spent whatever is chosen: predictions, and the search."""
+    work: Mapping[str, int] = field(default_factory=dict)
+    """Capability to the multiply-adds a row of the file that offers it most cheaply: by it long steps are cut into shards."""
 
     def total(self, steps: Iterable[Step], algorithms: Mapping[str, str]) -> int:
         """Model rows of a whole audit with these steps.
@@ -54,15 +58,31 @@ class Pricing:
         for declaration, step in known:
             if declaration.direction:
                 shape, algorithm = step.shape or self.explained, catalogue()[algorithms.get(step.method, step.method)]
-                once = rows_of(algorithm, step.params, shape) + shape.rows + shape.references
+                once = self._in_shards(algorithm, step.params, shape, (1, shape.references))
                 rows += once * (2 if compared and algorithm.stochastic and beside[step.ground] > 1 else 1)
             elif declaration.explains:
-                rows += rows_of(declaration, step.params, step.shape or self.explained)
+                rows += self._in_shards(declaration, step.params, step.shape or self.explained)
             elif declaration.stage == "faithfulness":
-                rows += sum(rows_of(declaration, step.params, one.shape or self.explained) for one in explained)
+                judged = [one.shape or self.explained for one in explained]
+                rows += sum(self._in_shards(declaration, step.params, shape) for shape in judged)
             elif declaration.stage == "precaution":
                 rows += rows_of(declaration, step.params, self.checked)
         return rows
+
+    def _in_shards(
+        self, declaration: Declaration, params: Mapping[str, Any], shape: Shape, beside: tuple[int, int] = (0, 0)
+    ) -> int:
+        """Model rows of one step, some of which every shard of it asks for.
+
+        ``beside`` is what is asked besides: for each row, and once.
+        """
+
+        def cost(rows: int) -> int:
+            return rows_of(declaration, params, replace(shape, rows=rows)) + beside[0] * rows + beside[1]
+
+        whole, together, work = cost(shape.rows), declaration.rows_together, self.work.get(declaration.capability)
+        cut = [] if together is None or work is None else borders(shape.rows, together, whole, work, cost)
+        return sum(cost(stop - start) for start, stop in pairwise(cut)) if cut else whole
 
 
 def cost_of_trial(
@@ -101,23 +121,8 @@ def algorithm_of_candidates(name: str, facts: ModelFacts, shape: Shape, score: s
     declaration = catalogue()[name]
     if not declaration.is_request:
         return declaration
-    able = [
-        one
-        for one in computing(name)
-        if one.capability in facts.capabilities and (one.admits is None or one.admits(facts, shape, score) is None)
-    ]
-    return min(able, key=lambda one: _rank(one, shape))
-
-
-def _rank(declaration: Declaration, shape: Shape) -> tuple[bool, float, int, str]:
-    """As `pgx_compiler.passes.specialise` ranks them: exact ones by price, sampling ones by their error first."""
-    error = declaration.relative_error if declaration.relative_error is not None else inf
-    return (
-        not declaration.exact,
-        0.0 if declaration.exact else error,
-        rows_of(declaration, {}, shape),
-        declaration.name,
-    )
+    able, _ = best_first(name, shape, refusal_by_model(facts, shape, score))
+    return able[0]
 
 
 def _values(dimension: Mapping[str, Any]) -> list[int]:

@@ -139,19 +139,37 @@ def _prepare(
         movable = _movable(data, name)
         if values.dtype.kind != "f" or not movable.any():
             continue
-        train = values.astype(np.float64)
         per_column = data.modality == "tabular"
-        low[name] = np.nanmin(train, axis=0) if per_column else np.full(train.shape[1:], np.nanmin(train))
-        high[name] = np.nanmax(train, axis=0) if per_column else np.full(train.shape[1:], np.nanmax(train))
-        unit = np.ones(train.shape[1:])
+        low[name], high[name], middle = (
+            _spread(values, quartiles=params.unit == "spread") if per_column else _ends(values)
+        )
+        unit = np.ones(values.shape[1:])
         if params.unit == "spread":
-            middle = np.nanquantile(train, [0.25, 0.75], axis=0)
-            unit = middle[1] - middle[0] if per_column else high[name] - low[name]
+            unit = middle if per_column else high[name] - low[name]
         step[name] = np.where(movable, unit, 0.0)
     if not step or not len(chosen):
         return None
     inputs = {name: np.asarray(array)[chosen] for name, array in split.inputs.items()}
     return _Attacked(inputs, np.asarray(split.labels, np.int64)[chosen], low, high, step)
+
+
+def _ends(values: NDArray[Any]) -> tuple[Floats, Floats, Floats]:
+    """Least and largest value of all elements; what lies between the quartiles is not asked."""
+    shape = values.shape[1:]
+    return np.full(shape, float(np.nanmin(values))), np.full(shape, float(np.nanmax(values))), np.zeros(shape)
+
+
+def _spread(values: NDArray[Any], *, quartiles: bool) -> tuple[Floats, Floats, Floats]:
+    """Least and largest value of each element, and what lies between its quartiles; one at a time, in float64."""
+    found = np.zeros((3, int(np.prod(values.shape[1:]))))
+    for place, column in enumerate(values.reshape(len(values), -1).T):
+        held = column.astype(np.float64)
+        found[:2, place] = np.nanmin(held), np.nanmax(held)
+        if quartiles:
+            low, high = np.nanquantile(held, [0.25, 0.75])
+            found[2, place] = high - low
+    low, high, middle = found.reshape(3, *values.shape[1:])
+    return low, high, middle
 
 
 def _movable(data: AuditData, name: str) -> NDArray[np.bool_]:

@@ -1,6 +1,7 @@
 """Variables that say the same (Spearman 1904; Cramér's V, bias-corrected: doi:10.1016/j.jkss.2012.10.002)."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -11,7 +12,7 @@ from pgx_compiler.methods.declaration import Params, precaution
 from pgx_compiler.methods.precaution._significance import benjamini_hochberg, homogeneity, judge
 from pgx_compiler.methods.precaution._thresholds import threshold
 from pgx_compiler.methods.precaution._wording import listing, measure_names, number
-from pgx_compiler.modalities.data import AuditData, Variable
+from pgx_compiler.modalities.data import MOST_ROWS, AuditData, Variable, drawn_rows
 from runtimes.capabilities import Floats, Integers
 
 
@@ -27,7 +28,7 @@ class CorrelationParams(Params):
 @precaution(
     modalities={"tabular"},
     codes=("correlated_features",),
-    measures=("correlation_max", "strong_pairs", "correlation_{variables}"),
+    measures=("correlation_max", "strong_pairs", "rows_used", "correlation_{variables}"),
     paper="https://doi.org/10.1016/j.jkss.2012.10.002",
 )
 def correlation(data: AuditData, params: CorrelationParams) -> Report:
@@ -41,9 +42,11 @@ def correlation(data: AuditData, params: CorrelationParams) -> Report:
     Limits:
         Spearman's correlation sees relations that rise or fall throughout, not curves that turn; Cramér's V compares
         categories. A number is not compared with a category here. That two variables are correlated says nothing of
-        why.
+        why. Of more than 200,000 training rows so many are drawn, and how many is stated beside the result.
     """
-    held = sorted((v for v in data.variables if v.role not in ("id", "time")), key=lambda v: v.name)
+    every = sorted((v for v in data.variables if v.role not in ("id", "time")), key=lambda v: v.name)
+    drawn = drawn_rows(len(data.train)) if len(data.train) > MOST_ROWS else None
+    held = every if drawn is None else [replace(v, train=v.train[drawn], test=None) for v in every]
     strength, p, n = _pairwise(held)
     pairs = [(i, j) for i, j in combinations(range(len(held)), 2) if not np.isnan(strength[i, j])]
     q = np.ones_like(p)
@@ -55,7 +58,7 @@ def correlation(data: AuditData, params: CorrelationParams) -> Report:
     }
     strong = [pair for pair in pairs if verdicts[pair] == "finding"]
     groups = _clusters(np.nan_to_num(strength), params.cluster)
-    measures = _measures(held, pairs, strength, n, len(strong))
+    measures = [*_measures(held, pairs, strength, n, len(strong)), *_rows_used(data, drawn)]
     findings: list[Finding] = []
     for group in _joined(groups, strong):
         inside = [(i, j) for i, j in strong if i in group and j in group]
@@ -72,6 +75,13 @@ def correlation(data: AuditData, params: CorrelationParams) -> Report:
         )  # fmt: skip
     tables = _tables(held, pairs, strength, q, n, groups)
     return Report(tuple(measures), tuple(findings), tables, {"correlation": strength})
+
+
+def _rows_used(data: AuditData, drawn: Integers | None) -> list[Measure]:
+    if drawn is None:
+        return []
+    title = f"Rows that stand for all {len(data.train):,} training rows here, drawn at random"
+    return [Measure("rows_used", float(len(drawn)), title, len(data.train), "rows")]
 
 
 def _pairwise(held: Sequence[Variable]) -> tuple[Floats, Floats, Integers]:

@@ -1,12 +1,11 @@
 """Rows that occur more than once: within the training data, across the splits, and with labels that disagree."""
 
-import hashlib
-
 import numpy as np
 from numpy.typing import NDArray
 
 from pgx_compiler.evidence.results import Finding, Measure, Report, Table
 from pgx_compiler.methods.declaration import Params, precaution
+from pgx_compiler.methods.precaution._equal_rows import equal_rows, plain
 from pgx_compiler.methods.precaution._significance import judge, wilson
 from pgx_compiler.methods.precaution._thresholds import threshold
 from pgx_compiler.methods.precaution._wording import percent
@@ -45,8 +44,9 @@ def duplicate_rows(data: AuditData, params: DuplicateRowsParams) -> Report:
         Only exact repetition is seen: a cropped or re-encoded picture, or a person with a changed address, is not.
         Columns that hang together make chance meetings more frequent than the stated expectation.
     """
-    train = _digests(data.train.inputs, len(data.train))
-    test = None if data.test is None else _digests(data.test.inputs, len(data.test))
+    splits = [split for split in (data.train, data.test) if split is not None]
+    train, *rest = equal_rows([split.inputs for split in splits], [len(split) for split in splits])
+    test = rest[0] if rest else None
     _, inverse, counts = np.unique(train, return_inverse=True, return_counts=True)
     reports = (
         _within(data, inverse, counts, params),
@@ -63,22 +63,6 @@ def duplicate_rows(data: AuditData, params: DuplicateRowsParams) -> Report:
 
 
 _Part = tuple[tuple[Measure, ...], tuple[Finding, ...]]
-
-
-def _digests(inputs: Inputs, rows: int) -> NDArray[np.bytes_]:
-    """A digest of each row's values; -0 equals 0, and one missing value equals another."""
-    columns = [_plain(np.asarray(array).reshape(rows, -1)) for array in inputs.values()]
-    digests = [hashlib.blake2b(b"\0".join(c[row].tobytes() for c in columns), digest_size=16).hexdigest()
-               for row in range(rows)]  # fmt: skip
-    return np.array(digests, "S32")
-
-
-def _plain(values: NDArray[np.generic]) -> NDArray[np.generic]:
-    if values.dtype.kind == "O":
-        return np.array([[repr(v) for v in row] for row in values], str)
-    if values.dtype.kind == "f":
-        return np.where(np.isnan(values), np.array(np.nan, values.dtype), values + np.array(0, values.dtype))
-    return values
 
 
 def _within(data: AuditData, inverse: Integers, counts: Integers, params: DuplicateRowsParams) -> _Part:
@@ -108,9 +92,7 @@ def _within(data: AuditData, inverse: Integers, counts: Integers, params: Duplic
     return (measure,), (finding,)
 
 
-def _across(
-    data: AuditData, train: NDArray[np.bytes_], test: NDArray[np.bytes_] | None, params: DuplicateRowsParams
-) -> _Part:
+def _across(data: AuditData, train: Integers, test: Integers | None, params: DuplicateRowsParams) -> _Part:
     title = "Share of test rows that also stand in the training data"
     if data.test is None or test is None or not len(test):
         return (Measure("share_leaked", None, title, reason="the audit has no test rows"),), ()
@@ -154,9 +136,10 @@ def _conflicts(data: AuditData, inverse: Integers, counts: Integers, params: Dup
         return (Measure("share_conflicting", None, title, reason=reason),), ()
     n = len(inverse)
     labels = np.unique(data.train.labels, return_inverse=True)[1]
-    pairs, sizes = np.unique(np.stack([inverse, labels], axis=1), axis=0, return_counts=True)
+    kinds = int(labels.max(initial=0)) + 1
+    pairs, sizes = np.unique(inverse * kinds + labels, return_counts=True)
     most = np.zeros(len(counts), np.int64)
-    np.maximum.at(most, pairs[:, 0], sizes)
+    np.maximum.at(most, pairs // kinds, sizes)
     conflicting = int(counts[most < counts].sum())
     share = conflicting / n if n else 0.0
     measures = (
@@ -192,10 +175,11 @@ def _by_chance(inputs: Inputs, pool: Inputs, partners: Integers, seen: int) -> t
         return 0.0, 1.0
     log_meeting = np.zeros(len(partners))
     for name, array in inputs.items():
-        rows, drawn = (_plain(np.asarray(a).reshape(len(a), -1)) for a in (array, pool[name]))
+        rows, drawn = (np.asarray(a).reshape(len(a), -1) for a in (array, pool[name]))
         # Fewer columns only make a meeting look likelier, which errs on the side of chance.
         for column in np.unique(np.linspace(0, rows.shape[1] - 1, MOST_COLUMNS).astype(np.int64)):
-            log_meeting += np.log(np.maximum(_frequencies(rows[:, column], drawn[:, column]), 1e-300))
+            own, theirs = (plain(part[:, [column]])[:, 0] for part in (rows, drawn))
+            log_meeting += np.log(np.maximum(_frequencies(own, theirs), 1e-300))
     expected = float((-np.expm1(partners * np.log1p(-np.minimum(np.exp(log_meeting), 1 - 1e-12)))).sum())
     return expected, float(pdtrc(seen - 1, expected))
 
@@ -203,7 +187,10 @@ def _by_chance(inputs: Inputs, pool: Inputs, partners: Integers, seen: int) -> t
 def _frequencies(values: NDArray[np.generic], pool: NDArray[np.generic]) -> Floats:
     """Share of the pool that equals each value."""
     known, counts = np.unique(pool, return_counts=True)
-    place = np.minimum(np.searchsorted(known, values), len(known) - 1)
+    # looked up in order: of millions each would else be a walk through all of memory
+    order = np.argsort(values)
+    place = np.empty(len(values), np.int64)
+    place[order] = np.minimum(np.searchsorted(known, values[order]), len(known) - 1)
     same = known[place] == values
     if values.dtype.kind == "f":
         same |= np.isnan(known[place].astype(np.float64)) & np.isnan(values.astype(np.float64))

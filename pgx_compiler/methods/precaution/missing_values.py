@@ -94,14 +94,21 @@ def _missing(values: NDArray[Any]) -> NDArray[np.bool_]:
     return missing
 
 
+_AT_ONCE = 100_000
+"""Rows looked at together."""
+
+
 def _incomplete(split: Split) -> NDArray[np.bool_]:
     gaps = np.zeros(len(split), bool)
     for array in split.inputs.values():
-        flat = np.asarray(array).reshape(len(split), -1)
-        if flat.dtype.kind == "f":
-            gaps |= ~np.isfinite(flat).all(axis=1)
-        elif flat.dtype.kind == "O":
-            gaps |= np.array([any(v is None or v != v for v in row) for row in flat], bool)
+        for start in range(0, len(split), _AT_ONCE):
+            rows = np.asarray(array[start : start + _AT_ONCE])
+            flat = rows.reshape(len(rows), -1)
+            if flat.dtype.kind == "f":
+                gaps[start : start + len(rows)] |= ~np.isfinite(flat).all(axis=1)
+            elif flat.dtype.kind == "O":
+                gone = np.array([any(v is None or v != v for v in row) for row in flat], bool)
+                gaps[start : start + len(rows)] |= gone
     return gaps
 
 

@@ -12,7 +12,7 @@ from pgx_compiler.methods.precaution._significance import benjamini_hochberg, bi
 from pgx_compiler.methods.precaution._thresholds import threshold
 from pgx_compiler.methods.precaution._wording import listing, measure_names, number, percent
 from pgx_compiler.modalities.data import AuditData, Variable
-from runtimes.capabilities import Floats
+from runtimes.capabilities import Floats, Integers
 
 FEWEST_DISTINCT = 10
 """Fewer distinct values are codes or steps: their distance has no scale."""
@@ -36,8 +36,10 @@ class OutliersParams(Params):
 @dataclass(frozen=True)
 class _Judged:
     variable: Variable
-    z: Floats
-    """Robust z of each training row; NaN where missing or not judged."""
+    flagged: Integers
+    """Training rows beyond the threshold, in order."""
+    largest: float
+    """Robust z of the farthest value."""
     outlying: int
     extreme: int
     rows: int
@@ -80,8 +82,8 @@ def outliers(data: AuditData, params: OutliersParams) -> Report:
                     advice=("Collect more rows.",), verdict="unknown")
         )  # fmt: skip
     table = _table(judged, left_out)
-    flagged = [(row, i) for i, j in enumerate(judged) for row in np.flatnonzero(j.z > params.z)]
-    arrays = {"flagged_row_and_variable": np.array(flagged, np.int64).reshape(-1, 2)}
+    flagged = [np.stack([j.flagged, np.full_like(j.flagged, i)], axis=1) for i, j in enumerate(judged)]
+    arrays = {"flagged_row_and_variable": np.concatenate([np.zeros((0, 2), np.int64), *flagged])}
     return Report(_measures(judged, findings), tuple(findings), (table,), arrays)
 
 
@@ -105,7 +107,9 @@ def _judge_variable(variable: Variable, params: OutliersParams) -> _Judged | str
     rows = int((~np.isnan(values)).sum())
     outlying = z > params.z
     far = outlying & (_one_scale(values) > params.extreme)
-    return _Judged(variable, z, int(outlying.sum()), int((z > params.extreme).sum()), rows, _unit_factor(values, far))
+    extreme, largest = int((z > params.extreme).sum()), float(np.nanmax(z))
+    flagged = np.flatnonzero(outlying)
+    return _Judged(variable, flagged, largest, len(flagged), extreme, rows, _unit_factor(values, far))
 
 
 def robust_z(values: Floats) -> Floats:
@@ -181,7 +185,7 @@ def _findings(judged: list[_Judged], params: OutliersParams) -> list[Finding]:
         words = (
             f"{j.outlying} of {j.rows} training values ({percent(j.outlying / j.rows)}) lie beyond a robust z "
             f"of {number(params.z)}, {j.extreme} beyond {number(params.extreme)}; "
-            f"the farthest lies at {number(float(np.nanmax(j.z)))}."
+            f"the farthest lies at {number(j.largest)}."
         )
         advice = ["Look at the rows (their positions are in the evidence) before removing or clipping any."]
         if j.factor:
@@ -207,14 +211,14 @@ def _measures(judged: list[_Judged], findings: list[Finding]) -> tuple[Measure, 
     names = measure_names("share_outlying", [j.variable.name for j in judged])
     carried = {name for finding in findings for name in finding.measures}
     worst = max(judged, key=lambda j: j.outlying / j.rows, default=None)
-    farthest = max(judged, key=lambda j: float(np.nanmax(j.z)), default=None)
+    farthest = max(judged, key=lambda j: j.largest, default=None)
     reason = None if judged else "no variable could be judged"
     measures = [
         Measure("share_outlying_max", worst.outlying / worst.rows if worst else None,
                 "Largest share of outliers in a variable", worst.rows if worst else None, "share",
                 wilson(worst.outlying, worst.rows) if worst else None, better="lower",
                 subject=worst.variable.name if worst else None, reason=reason),
-        Measure("robust_z_max", float(np.nanmax(farthest.z)) if farthest else None,
+        Measure("robust_z_max", farthest.largest if farthest else None,
                 "Largest distance of a value from its variable's median, in robust standard deviations",
                 farthest.rows if farthest else None, better="lower",
                 subject=farthest.variable.name if farthest else None, reason=reason),
@@ -230,7 +234,7 @@ def _measures(judged: list[_Judged], findings: list[Finding]) -> tuple[Measure, 
 def _table(judged: list[_Judged], left_out: list[tuple[str, str]]) -> Table:
     order = sorted(judged, key=lambda j: (-j.outlying / j.rows, j.variable.name))
     rows: list[tuple[str | float | int | None, ...]] = [
-        (j.variable.name, j.rows, j.outlying, j.outlying / j.rows, j.extreme, float(np.nanmax(j.z)), "") for j in order
+        (j.variable.name, j.rows, j.outlying, j.outlying / j.rows, j.extreme, j.largest, "") for j in order
     ]
     rows += [(name, None, None, None, None, None, reason) for name, reason in left_out]
     columns = ("variable", "values", "outliers", "share", "extreme", "largest robust z", "not judged because")

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pgx_compiler.evidence.results import Finding, Measure, Report, Table, concat_reports
 from pgx_compiler.methods.declaration import Params, UnfitParams, precaution
@@ -118,17 +119,17 @@ def _disparities(data: AuditData, sensitive: Sequence[Variable], params: Sensiti
     return Report((lowest, *measures), (*findings, *_small_groups(every)), tables)
 
 
-def _outcomes(data: AuditData, params: SensitiveGroupsParams) -> dict[str, Integers]:
+def _outcomes(data: AuditData, params: SensitiveGroupsParams) -> dict[str, NDArray[np.bool_]]:
     labels = np.asarray(data.train.labels)
     if data.task == "regression":
-        return {"above the median": (labels > np.nanmedian(labels)).astype(np.int64)}
+        return {"above the median": labels > np.nanmedian(labels)}
     if params.favourable is not None and params.favourable not in data.classes:
         raise UnfitParams(f"`favourable: {params.favourable}` is none of the classes {listing(data.classes, 20)}")
     wanted = data.classes if params.favourable is None else (params.favourable,)
-    return {name: (labels == data.classes.index(name)).astype(np.int64) for name in wanted}
+    return {name: labels == data.classes.index(name) for name in wanted}
 
 
-def _compare(groups: Groups, label: str, hit: Integers) -> _Compared | None:
+def _compare(groups: Groups, label: str, hit: NDArray[np.bool_]) -> _Compared | None:
     sizes = groups.sizes()
     known = groups.codes >= 0
     hits = np.bincount(groups.codes[known], hit[known], len(sizes)).astype(np.int64)
@@ -201,7 +202,7 @@ def _small_groups(every: Sequence[Groups]) -> list[Finding]:
     ]  # fmt: skip
 
 
-def _shares_table(groups: Groups, outcomes: Mapping[str, Integers]) -> Table:
+def _shares_table(groups: Groups, outcomes: Mapping[str, NDArray[np.bool_]]) -> Table:
     rows: list[tuple[str | float | int | None, ...]] = []
     for code, (label, n) in enumerate(zip(groups.labels, groups.sizes(), strict=True)):
         for outcome, hit in outcomes.items():

@@ -102,10 +102,17 @@ def linear_regressor(call: Call, x: Any) -> Any:
 @operator("DequantizeLinear")
 def dequantised(call: Call, x: Any, scale: Any, zero: Any = None) -> Any:
     tf = call.tf
+    x, zero = _castable(call, 0, x), None if zero is None else _castable(call, 2, zero)
     scale, zero = _blown_up(call, x, scale), None if zero is None else _blown_up(call, x, zero)
     whole = tf.cast(x, "int32") if x.dtype.is_integer else tf.cast(x, scale.dtype)
     whole = whole if zero is None else whole - tf.cast(zero, whole.dtype)
     return tf.cast(whole, scale.dtype) * scale
+
+
+def _castable(call: Call, position: int, x: Any) -> Any:
+    """What the file holds in four bits or in floats of eight, as float32: TensorFlow casts few of them."""
+    held = call.values[position]
+    return x if held is None or held.dtype.itemsize > 1 else call.tf.constant(held.astype(np.float32))
 
 
 @operator("QuantizeLinear", flat=True)

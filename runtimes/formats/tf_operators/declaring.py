@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,8 @@ class Use:
     """Names."""
     name: str = ""
     """Of the node."""
+    captured: tuple[str, ...] = ()
+    """The last of the inputs: names that the node's own graphs read from around it."""
 
     def constant(self, position: int) -> NDArray[Any] | None:
         """The value of an input where the file holds it."""
@@ -91,6 +93,8 @@ class Call:
     """Of each input, what is known while the graph is built."""
     floats: str = "float32"
     """What stands for float32: ``float64`` where gradients are held against differences."""
+    body: Callable[[str], "Body"] | None = None
+    """Of a node with graphs of its own: the graph that an attribute holds."""
 
     @property
     def kind(self) -> str:
@@ -130,6 +134,22 @@ class Call:
     def scalar(self, value: float, like: Any) -> Any:
         """A number in another tensor's type."""
         return self.tf.constant(value, like.dtype)
+
+
+class Body(Protocol):
+    """A graph inside a node, as a function."""
+
+    outputs: Sequence[str]
+    """Names."""
+
+    def fixed(self, position: int) -> NDArray[Any] | None:
+        """What an output always is, where that is known without running anything."""
+
+    def passes(self, position: int) -> str | None:
+        """The input that an output is, unchanged; None where it is computed."""
+
+    def __call__(self, *inputs: Any) -> tuple[Any, ...]:
+        """The outputs for inputs in their order."""
 
 
 DTYPES = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool"}

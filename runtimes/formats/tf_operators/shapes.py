@@ -36,6 +36,9 @@ def reshape(call: Call, x: Any, wanted: Any) -> Any:
     length = wanted.shape[0]
     if length is None:
         raise Unsupported("how many axes it makes is only known when it runs")
+    likely = tf.reshape(x, wanted).shape.as_list() if length else []
+    if likely.count(None) == 1 and 0 not in likely:  # one size is open: what computes it need not run
+        return tf.reshape(x, [-1 if size is None else size for size in likely])
     static = tf.get_static_value(wanted, partial=True)
     entries = []
     for i in range(length):
