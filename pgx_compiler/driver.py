@@ -127,7 +127,7 @@ def store_of(spec: str | Path) -> Store:
     """
     named = os.environ.get("PGX_STORE")
     if named:
-        return Store(Path(named))
+        return Store(Path(named).absolute())  # workers live in folders of their own
     folder = Path(spec).resolve().parent
     for candidate in (folder, *folder.parents):
         if (candidate / ".pgx").is_dir() or (candidate / ".git").exists():
