@@ -152,6 +152,35 @@ class Rectified(LayerDifferentiable, Protocol):
 
 
 @runtime_checkable
+class TfExplained(LayerDifferentiable, Protocol):
+    """A white box that the library tf-explain can be run on: the numbers behind its pictures, by its own functions.
+
+    s is what the view gives for target[row], x the row, g a slope of s. Each row is computed by itself.
+    """
+
+    def tf_explain_gradient(self, inputs: Inputs, target: Integers) -> Inputs:
+        """Return ds/dx (its ``VanillaGradients``), float64, each array shaped as its input. Counts as backward rows."""
+        ...
+
+    def tf_explain_path(self, inputs: Inputs, target: Integers, steps: int) -> Inputs:
+        """Return the mean of ds/dx at x k / (steps - 1), k from 0 to steps - 1 (its ``IntegratedGradients``).
+
+        Counts ``steps`` backward rows for each row.
+        """
+        ...
+
+    def tf_explain_cam(self, inputs: Inputs, target: Integers, layer: str, guided: bool) -> Floats:
+        """Return sum_k a_k mean(g_k) for the channels a_k of a layer (its ``GradCAM``), ``(rows, *places)``.
+
+        ``guided``: g_k is set to zero where it or a_k is not positive, before its mean. Counts as backward rows.
+
+        Raises:
+            ValueError: tf-explain cannot look into that layer; a sentence for the author.
+        """
+        ...
+
+
+@runtime_checkable
 class AttentionReadable(LayerDifferentiable, Protocol):
     """A white box with layers of attention, that say what each position looks at."""
 
@@ -341,6 +370,7 @@ CAPABILITIES: Mapping[str, type] = {
     "EmbeddingDifferentiable": EmbeddingDifferentiable,
     "LayerDifferentiable": LayerDifferentiable,
     "Rectified": Rectified,
+    "TfExplained": TfExplained,
     "AttentionReadable": AttentionReadable,
     "RulePropagating": RulePropagating,
     "TreeEnsemble": TreeEnsemble,

@@ -117,6 +117,8 @@ class Target:
     """Relative seconds of one forward row; the cheapest capable target is chosen."""
     rests_on: tuple[str, ...] = ()
     """Other files under ``runtimes/frameworks`` whose code its numbers come from."""
+    rebuilds: bool = False
+    """Whether it computes with a rebuild of the model, which has to be shown to be the same one before it is believed."""
 
 
 class Framework(Protocol):

@@ -108,11 +108,12 @@ class ResolvedStep:
 
     @property
     def on_rebuild(self) -> bool:
-        """Whether it computes on another framework than predictions of the same file do: a rebuild of what that runs."""
+        """Whether it computes with a rebuild of what the predictions of the same file come from."""
         needed = self.declaration.capability
         if self.runs_on is None or not needed:
             return False
-        return framework_for(self.runs_on, needed) is not framework_for(self.runs_on)
+        rebuilds: bool = framework_for(self.runs_on, needed).TARGET.rebuilds
+        return rebuilds
 
 
 @dataclass(frozen=True)

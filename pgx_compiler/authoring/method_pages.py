@@ -22,6 +22,7 @@ NEEDS = {
     "Differentiable": "gradients (a Keras file, or an ONNX network)",
     "LayerDifferentiable": "layers that can be looked into (a Keras file)",
     "Rectified": "gradients through rectifiers (a Keras file with ReLU)",
+    "TfExplained": "the library tf-explain (the extra `tf-explain`), and a Keras file that reads pictures",
     "AttentionReadable": "layers of attention (a Keras file)",
     "TreeEnsemble": "the trees of an ensemble (an ONNX file)",
     "Trainable": "a model that can be trained again (a Keras file)",

@@ -38,7 +38,7 @@ def cost_of(node: Node, graph: Graph, context: Context, rows_of_it: int | None =
     if node.op == "check":
         rows = context.data_rows.get("test", context.data_rows["train"])
     # what is stated of the whole model of a table rests on some rows of a large one: see `bench.table_data`
-    states = node.op == "state" and node.params["about"]["modality"] == "tabular"
+    states = node.op == "state" and node.params.get("about", {}).get("modality") == "tabular"
     held = {split: min(n, MOST_ROWS) if states else n for split, n in context.data_rows.items()}
     shape = Shape(
         rows,

@@ -49,6 +49,19 @@ def new_box(boxes: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix="box-", dir=boxes))
 
 
+def take(box: Path, folder: Path) -> Path:
+    """Move a box into a folder that its worker does not reach; where it is then. Raises `ValueError` where it is no box."""
+    kept = folder / box.name
+    try:
+        os.rename(box, kept)
+    except FileNotFoundError:
+        raise ValueError("it took its box away") from None
+    if kept.is_symlink() or not kept.is_dir():
+        kept.unlink()
+        raise ValueError("its box is no folder any more")
+    return kept
+
+
 def show(store: Path, view: Path, reads: Iterable[str]) -> None:
     """Make objects of a store visible below another folder: linked where the file system can, else copied."""
     for name in reads:

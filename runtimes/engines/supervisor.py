@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runtimes.engines.boxes import new_box, remove, show
+from runtimes.engines.boxes import new_box, remove, show, take
 from runtimes.engines.contract import Delivered, LimitReached, Setting, WorkerDied, WorkFailed
 from runtimes.engines.endings import in_bytes, last_words
 from runtimes.engines.nurseries import Line, Nursery, Task, Worker
@@ -230,7 +230,7 @@ class Supervisor:
                 self._start(worker, task)
         elif worker.ending is not None:
             return
-        elif task is None or message["job"] != worker.served:
+        elif task is None or worker.box is None or message["job"] != worker.served:
             raise ValueError("it speaks without being asked")
         elif "progress" in message:
             done, total = map(_count, message["progress"])
@@ -239,7 +239,7 @@ class Supervisor:
                 task.progress(done, total)
         elif "failed" in message:
             failed = WorkFailed(str(message["failed"]), str(message["message"]), str(message["details"]))
-            self._discard_box(worker)
+            remove(take(worker.box, self._folder))  # never the folder of boxes: the sandbox knows it by its inode
             self._release(worker)
             task.future.set_exception(failed)
         else:
@@ -249,7 +249,8 @@ class Supervisor:
         if not isinstance(said, dict):
             raise ValueError("its answer is no object")  # noqa: TRY004  (of text, not of types)
         # out of the worker's reach before anybody looks into it
-        kept = self._taken_box(worker)
+        assert worker.box is not None
+        kept = take(worker.box, self._folder)
         facts: dict[str, Any] = {
             "worker": worker.process or 0,
             "sandbox": ", ".join(sorted(worker.protected)) or "none",
@@ -258,23 +259,6 @@ class Supervisor:
             facts["retries"] = task.retries
         self._release(worker)
         task.future.set_result(Delivered(said, kept, facts))
-
-    def _discard_box(self, worker: Worker) -> None:
-        """What a failed job left; the folder of boxes itself stays: the sandbox lets its worker write there, by its inode."""
-        remove(self._taken_box(worker))
-
-    def _taken_box(self, worker: Worker) -> Path:
-        """A worker's box, where the worker does not reach it any more. Raises `ValueError` where it is there no longer."""
-        assert worker.box is not None
-        kept = self._folder / worker.box.name
-        try:
-            os.rename(worker.box, kept)
-        except FileNotFoundError:
-            raise ValueError("it took its box away") from None
-        if kept.is_symlink() or not kept.is_dir():
-            kept.unlink()
-            raise ValueError("its box is no folder any more")
-        return kept
 
     def _release(self, worker: Worker) -> None:
         worker.task = worker.box = worker.deadline = None

@@ -13,6 +13,7 @@ from runtimes.formats.keras_layer_facts import inside, layer_facts
 from runtimes.formats.keras_relevance_kinds import without_rule
 from runtimes.formats.keras_shapes import shapes_in
 from runtimes.formats.keras_sizes import weights_of, work_of
+from runtimes.formats.keras_tf_explain import without_tf_explain
 from runtimes.formats.keras_tuning import tunables_of
 from runtimes.formats.signature import refusing_disorder
 from runtimes.powers import NO_POWERS
@@ -64,6 +65,12 @@ def facts_of(path: Path, view: View | None = None) -> ModelFacts:
     if has_gradient(inputs, embedded):
         capabilities |= {"Differentiable", "EmbeddingDifferentiable"} if embedded else {"Differentiable"}
         capabilities |= {*inside(file.config), "RulePropagating"}
+    lacks = {} if "Differentiable" in capabilities else {"Differentiable": whole_numbers(inputs, embedded)}
+    reason = without_tf_explain(inputs, outputs, file.config, plain=file.powers == NO_POWERS)
+    if reason:
+        lacks["TfExplained"] = reason
+    else:
+        capabilities.add("TfExplained")
     if file.compile_config is not None and len(outputs) == 1 and file.powers == NO_POWERS:
         capabilities.add("Trainable")
     kinds = [str(layer["class_name"]) for layer in layers]
@@ -85,7 +92,7 @@ def facts_of(path: Path, view: View | None = None) -> ModelFacts:
         work_per_row=work_of(layers),
         problem=problem,
         unsaid=unsaid,
-        lacks={} if "Differentiable" in capabilities else {"Differentiable": whole_numbers(inputs, embedded)},
+        lacks=lacks,
         without_rule=without_rule(file.config, frozenset(output_names(file))) or "",
     )
 

@@ -77,7 +77,7 @@ def saved_model_facts(path: Path, view: View | None = None) -> ModelFacts:
 
 
 _LOOKS_UP = frozenset({"Gather", "GatherV2", "ResourceGather"})
-_OF_LAYERS = ("LayerDifferentiable", "Rectified", "AttentionReadable", "RulePropagating")
+_OF_LAYERS = ("LayerDifferentiable", "Rectified", "AttentionReadable", "RulePropagating", "TfExplained")
 
 
 def _lacks(file: SavedModelFile, *, floats: bool) -> dict[str, str]:

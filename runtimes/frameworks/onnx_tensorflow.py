@@ -30,6 +30,7 @@ TARGET = Target(
     distributions=("tensorflow", "onnx", "onnxruntime", "numpy"),
     price=2.5,
     rests_on=("onnx_runtime",),
+    rebuilds=True,
 )
 
 PROBE_ROWS = 3

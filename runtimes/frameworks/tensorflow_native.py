@@ -114,8 +114,12 @@ def _differentiable(file: KerasFile, build: Callable[[], Any], view: View) -> An
     return handle_of(file, build, view)
 
 
-def handle_of(file: KerasFile, build: Callable[[], Any], view: View) -> "KerasPredictor":
+def handle_of(
+    file: KerasFile, build: Callable[[], Any], view: View, kind: "type[KerasDifferentiable] | None" = None
+) -> "KerasPredictor":
     """A handle on a model that ``build`` makes afresh; its last activation may be taken away.
+
+    Of another `kind` where it is given, and the model reads floats.
 
     Raises:
         ModelFileError: no such output, or it cannot give this score.
@@ -134,7 +138,7 @@ def handle_of(file: KerasFile, build: Callable[[], Any], view: View) -> "KerasPr
         return KerasPredictor(model, inputs, *arguments)
     if embedded:
         return KerasEmbedding(KerasAbove(model, inputs, embedded, *arguments), model, inputs, *arguments)
-    return KerasDifferentiable(model, inputs, *arguments)
+    return (kind or KerasDifferentiable)(model, inputs, *arguments)
 
 
 def _require_score(path: Path, head: Head, view: View) -> None:

@@ -85,6 +85,15 @@ class Everything:
     def rectified_gradient(self, inputs: Any, target: Any, rule: str) -> Any:
         return by_name(inputs, len(rule) + target[0])
 
+    def tf_explain_gradient(self, inputs: Any, target: Any) -> Any:
+        return by_name(inputs, 2.0 + target[0])
+
+    def tf_explain_path(self, inputs: Any, target: Any, steps: int) -> Any:
+        return by_name(inputs, steps + target[0])
+
+    def tf_explain_cam(self, inputs: Any, target: Any, layer: str, guided: bool) -> Any:
+        return (guided + target)[:, None] * self.activations(inputs, layer)
+
     def attention(self, inputs: Any) -> Any:
         return {"x": total(inputs)}  # a layer may be called as an input is
 
@@ -144,6 +153,8 @@ ARGUMENTS: dict[str, Callable[[], Any]] = {
     "target": lambda: TARGET,
     "layer": lambda: "one",
     "rule": lambda: "guided",
+    "steps": lambda: 3,
+    "guided": lambda: True,
     "rules": lambda: (("any", capabilities.Rule("epsilon")),),
     "recipe": lambda: Recipe(),
     "seed": lambda: 11,

@@ -73,6 +73,21 @@ class Convolved(Smooth):
         (name, array) = next(iter(inputs.items()))
         return {name: (through @ self.matrix.T).reshape(array.shape)}
 
+    # What tf-explain computes, from the equations of `runtimes.capabilities.TfExplained`: the library need not be there.
+
+    def tf_explain_gradient(self, inputs: Inputs, target: Integers) -> dict[str, Floats]:
+        return self.gradient(inputs, target)
+
+    def tf_explain_path(self, inputs: Inputs, target: Integers, steps: int) -> dict[str, Floats]:
+        shares = np.linspace(0, 1, steps)
+        found = [self.gradient({n: a * share for n, a in inputs.items()}, target) for share in shares]
+        return {name: np.mean([one[name] for one in found], axis=0) for name in inputs}
+
+    def tf_explain_cam(self, inputs: Inputs, target: Integers, layer: str, guided: bool) -> Floats:
+        given, slopes = self.layer_gradient(inputs, target, layer)
+        slopes = slopes * (slopes > 0) * (given > 0) if guided else slopes
+        return (given * slopes.mean(axis=(1, 2), keepdims=True)).sum(axis=-1)
+
 
 class Attentive(Smooth):
     """score = mean over positions of what two heads of attention give of the positions, times weights.
@@ -173,7 +188,7 @@ def convolved_bench() -> Bench:
     features = FeatureMap(tuple(f"p{i}" for i in range(9)), {"image": patches((6, 6, 1), 2)}, {"kind": "grid"})
     references = References({"image": np.zeros((1, 1, 6, 6, 1))})
     rows = Rows({"image": image}, np.array([0, 2]), references, features)
-    capabilities = {"Predictor", "Differentiable", "LayerDifferentiable", "Rectified"}
+    capabilities = {"Predictor", "Differentiable", "LayerDifferentiable", "Rectified", "TfExplained"}
     facts = facts_of(rows, capabilities, model.layers, 3)
     return Bench("image convolved", "image", model, rows, facts, mirrored=((0, 2), (3, 5), (6, 8)))
 

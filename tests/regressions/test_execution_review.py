@@ -1,7 +1,9 @@
 """What a hostile model could do to the engine, the store and the host, before somebody tried; each once."""
 
+import json
 import os
 import resource
+import signal
 import socket
 import zipfile
 from concurrent.futures import CancelledError
@@ -12,10 +14,14 @@ import pytest
 from execute.conftest import Processes
 from execute.test_sandbox import GIVEN
 
+from pgx_compiler.driver import store_of
 from pgx_compiler.evidence.canonical import archive
 from pgx_compiler.evidence.left_results import MOST_VALUES, UnfitResult, check_arrays, left_document
 from pgx_compiler.evidence.store import ARRAYS, DOCUMENT
+from pgx_compiler.execute.journal import Journal, Setup
 from pgx_compiler.execute.run import _said
+from pgx_compiler.ir.graph import Graph
+from pgx_compiler.ir.node import Node
 from runtimes.engines.contract import Limits, WorkerDied, WorkFailed
 from runtimes.engines.processes import ProcessEngine
 
@@ -161,6 +167,33 @@ def test_nobody_waits_for_an_engine_that_broke(workers, monkeypatch):
     engine._thread.join(20)
     with pytest.raises(WorkerDied, match="closed"):
         begin(workers, "write").result(5)
+
+
+def test_a_nursery_that_hangs_is_ended_and_another_takes_its_place(workers, monkeypatch):
+    monkeypatch.setattr("runtimes.engines.supervisor._START", 0.5)
+    assert works(workers)
+    nursery = workers.engine._supervisor._nurseries["a"]
+    os.kill(nursery._process.pid, signal.SIGSTOP)
+    with pytest.raises(WorkerDied, match="come up in time"):
+        begin(workers, "write", seconds=0.5, apart="another model").result(30)
+    assert nursery._process.poll() == -signal.SIGKILL
+    assert works(workers)
+
+
+def test_a_store_that_is_named_from_here_is_found_by_workers_elsewhere(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PGX_STORE", "own/store")
+    assert store_of("audit.yaml").root == tmp_path / "own" / "store"
+
+
+def test_a_worker_that_says_without_end_that_it_is_done_does_not_fill_the_disk(tmp_path):
+    node = Node(id="a", op="check", params={}, inputs={})
+    setup = Setup("1", "audit", "plan", "processes", 1)
+    with Journal(tmp_path / "events.jsonl", Graph([node]), setup) as journal:
+        for _ in range(1000):
+            journal.progressed(node, 7, 7)
+    told = [json.loads(line)["event"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert 1 <= told.count("progress") <= 5, told[:5]  # one, and one for each second that the loop takes
 
 
 # --- what is left in it

@@ -49,6 +49,7 @@ _IN_WORDS = {
     "Differentiable": "gradients",
     "LayerDifferentiable": "layers that can be looked into",
     "Rectified": "gradients through rectifiers (ReLU)",
+    "TfExplained": "a model that tf-explain can be run on",
     "AttentionReadable": "layers of attention",
     "RulePropagating": "a way back layer by layer",
     "TreeEnsemble": "the trees of an ensemble",
