@@ -55,7 +55,9 @@ def of_npz(folder: Path) -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "make"), [("keras", of_keras), ("h5", of_hdf5), ("onnx", of_onnx), ("npz", of_npz)], ids=str
+    ("suffix", "make"),
+    [("keras", of_keras), ("h5", of_hdf5), ("onnx", of_onnx), ("npz", of_npz)],
+    ids=["keras", "h5", "onnx", "npz"],
 )
 def test_mutated_files_end_in_a_named_result(tmp_path: Path, suffix: str, make: Callable[[Path], bytes]) -> None:
     content = make(tmp_path)
