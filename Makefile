@@ -2,6 +2,8 @@
 
 SPEC ?= specs/digits.yaml
 ARGS ?=
+# a process for each core, whole files to each; processes must agree on the names of tests, so words hash alike in all
+PYTEST = PYTHONHASHSEED=0 .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help audit test lint types imports pytest cluster-test docs setup setup-dev lock clean
@@ -17,7 +19,7 @@ test: setup-dev ## lint, strict types, import law, tests
 	.venv/bin/ruff format --check
 	.venv/bin/mypy --strict
 	.venv/bin/lint-imports
-	.venv/bin/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 lint: setup-dev ## ruff alone
 	.venv/bin/ruff check
@@ -30,7 +32,7 @@ imports: setup-dev ## the import law alone
 	.venv/bin/lint-imports
 
 pytest: setup-dev ## tests alone (ARGS='-m "not frameworks"' for those that take seconds)
-	.venv/bin/python -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 cluster-test: setup-dev ## an audit on a real local Ray cluster of three machines, one of which is killed half-way
 	PGX_CLUSTER_TEST=1 .venv/bin/python -m pytest tests/execute/test_cluster_run.py tests/execute/test_ray_cluster.py $(ARGS)

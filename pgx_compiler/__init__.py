@@ -9,9 +9,12 @@ Everything is loaded when it is first asked for, so that a worker that needs one
 """
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+# as in `typing`, which takes longer to import than all else that comes before a command listens to signals
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pgx_compiler.audit import Audit, check, compile, load, run
     from pgx_compiler.diagnostics.diagnostic import AuthorError
 
@@ -20,7 +23,7 @@ __all__ = ["Audit", "AuthorError", "check", "compile", "load", "run"]
 _HOMES = {"AuthorError": "pgx_compiler.diagnostics.diagnostic"}
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name in __all__:
         return getattr(importlib.import_module(_HOMES.get(name, "pgx_compiler.audit")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,18 +4,69 @@
 70 our failure, 130 interrupted. stdout is data; stderr is for people.
 """
 
-import argparse
-import gc
-import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
 
-from pgx_compiler.words import AUTHOR, DAMAGED, INTERRUPTED, OURS, CannotAnswer, answer, say, show_diagnostics, words
+TYPE_CHECKING = False  # as in `typing`, which takes as long to import as all else that is here
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Sequence
+    from types import FrameType
+
+_INTERRUPTED = 130
+_SAID = "pgx: interrupted; finished steps are kept, run again to continue"
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: "Sequence[str] | None" = None) -> int:
     """Run one command; returns its exit status."""
+    before = _listen(_end)
+    try:
+        return _run(arguments)
+    except KeyboardInterrupt:
+        _listen(_end)
+        from pgx_compiler.words import say
+
+        say(_SAID)
+        return _INTERRUPTED
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _listen(handler: "Callable[[int, FrameType | None], None]") -> "dict[int, signal._HANDLER]":
+    """Have a signal that ends a command handled; what is ignored stays ignored. Returns the handlers that there were.
+
+    This comes before all imports that take time.
+    """
+    before: dict[int, signal._HANDLER] = {}
+    for number in (getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)):
+        if signal.getsignal(number) not in (signal.SIG_IGN, None):
+            try:
+                before[number] = signal.signal(number, handler)
+            except ValueError:  # not in the main thread: a notebook's own affair
+                break
+    return before
+
+
+def _end(number: int, frame: "FrameType | None") -> None:  # noqa: ARG001
+    """End at once, in a sentence: nothing has begun yet, or it was asked for twice."""
+    try:
+        os.write(2, f"{_SAID}\n".encode())
+    finally:
+        os._exit(_INTERRUPTED)
+
+
+def _unwind(number: int, frame: "FrameType | None") -> None:  # noqa: ARG001
+    """Bring what has begun to an end; the next signal ends at once."""
+    _listen(_end)
+    raise KeyboardInterrupt
+
+
+def _run(arguments: "Sequence[str] | None") -> int:
+    import gc
+    import io
+
     # no plugin of another distribution may change how a spec is read; looking for one takes 30 ms besides
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # what starting up makes, stays: to look it over for garbage every 700 objects takes a twentieth of a check
@@ -26,9 +77,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # names, signs and JSON must come out whole whatever the locale; UTF-8 is what files hold here anyway
             stream.reconfigure(encoding="utf-8")
     options = parser().parse_args(arguments)
+    _listen(_unwind)
+    return _answered(options)
+
+
+def _answered(options: "argparse.Namespace") -> int:
     from pgx_compiler.diagnostics.diagnostic import AuthorError
     from pgx_compiler.evidence.ledger import BrokenLedger
     from pgx_compiler.evidence.store import DamagedEvidence
+    from pgx_compiler.words import AUTHOR, DAMAGED, CannotAnswer, say, show_diagnostics, words
 
     try:
         return words()[options.word].run(options)
@@ -45,9 +102,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "ledger that you have elsewhere and move it out of the store: the next run begins a new one"
         )
         return DAMAGED
-    except KeyboardInterrupt:
-        say("pgx: interrupted; finished steps are kept, run again to continue")
-        return INTERRUPTED
     except CannotAnswer as error:
         say(f"pgx: cannot write to standard output: {error}")
         return AUTHOR
@@ -75,6 +129,8 @@ def _our_failure(error: Exception) -> int:
     import tempfile
     import traceback
 
+    from pgx_compiler.words import OURS, say
+
     with tempfile.NamedTemporaryFile(
         "w", prefix="pgx-failure-", suffix=".txt", delete=False, encoding="utf-8"
     ) as report:
@@ -86,12 +142,23 @@ def _our_failure(error: Exception) -> int:
     return OURS
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> "argparse.ArgumentParser":
     """The whole command line, as the words declare it."""
+    import argparse
+
+    from pgx_compiler.words import answer, words
+
+    class Version(argparse.Action):
+        """Argparse's own action wants the version beforehand, which takes every command 30 ms to look up."""
+
+        def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+            answer(f"pgx {_version()}")
+            parser.exit()
+
     whole = argparse.ArgumentParser(
         prog="pgx", description="Compile, run and report audits of machine-learning models, written in YAML."
     )
-    whole.add_argument("--version", action=_Version, nargs=0, help="show the version of this program and end")
+    whole.add_argument("--version", action=Version, nargs=0, help="show the version of this program and end")
     whole.set_defaults(whole=whole)  # `pgx completion` describes the command line that it is part of
     places = whole.add_subparsers(title="words", required=True, metavar="WORD", dest="word")
     for name, word in words().items():
@@ -100,14 +167,6 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--format", choices=word.FORMATS, default=first, help=f"default {first}")
         word.add_arguments(one)
     return whole
-
-
-class _Version(argparse.Action):
-    """Argparse's own action wants the version beforehand, which takes every command 30 ms to look up."""
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        answer(f"pgx {_version()}")
-        parser.exit()
 
 
 def _version() -> str:

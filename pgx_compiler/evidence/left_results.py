@@ -28,7 +28,8 @@ LARGEST_INFLATED = 2**28
 """Bytes of all arrays together, from which on `MOST_INFLATED` holds."""
 MOST_INFLATED = 200
 """Times a bundle's own size that its arrays may have. Arrays of nothing but zeros shrink to a thousandth."""
-
+_LARGEST_NUMBER = 1e290
+"""Sums of as many as there can be are finite."""
 
 _AT_ONCE = 2**20
 
@@ -73,6 +74,17 @@ def check_arrays(path: Path) -> None:
         raise
     except Exception as error:  # readers of damaged archives raise whatever they stumble over
         raise UnfitResult(f"the worker's arrays cannot be read: {error}") from error
+
+
+def all_finite(path: Path, name: str) -> bool:
+    """Whether an array of numbers of a checked ``.npz`` can be reckoned with: no NaN, nothing whose mean would be infinite."""
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    with zipfile.ZipFile(path) as bundle, bundle.open(f"{name}.npy") as stream:
+        _, _, dtype = read[np.lib.format.read_magic(stream)](stream)
+        while piece := stream.read(_AT_ONCE * dtype.itemsize):
+            if not (np.abs(np.frombuffer(piece, dtype).astype(np.float64)) < _LARGEST_NUMBER).all():
+                return False
+    return True
 
 
 def _check_list(file: IO[bytes]) -> None:

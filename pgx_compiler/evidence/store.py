@@ -9,14 +9,15 @@ import contextlib
 import json
 import os
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 from numpy.typing import NDArray
 
-from pgx_compiler.evidence.canonical import archive, canonical_json, digest, digest_of_file, unarchive
+from pgx_compiler.evidence.canonical import archive, canonical_json, digest, digest_of_file, headers_of, unarchive
 from pgx_compiler.evidence.disk import (
     READ_ONLY,
     copy_whole,
@@ -28,7 +29,7 @@ from pgx_compiler.evidence.disk import (
 )
 from pgx_compiler.evidence.disk import write_whole as write_atomically
 from pgx_compiler.evidence.ledger import Ledger
-from pgx_compiler.evidence.left_results import UnfitResult, check_arrays, left_document
+from pgx_compiler.evidence.left_results import UnfitResult, all_finite, check_arrays, left_document
 from pgx_compiler.evidence.locks import Held, try_lock
 from pgx_compiler.evidence.stored_arrays import StoredArrays
 
@@ -76,6 +77,12 @@ class Record:
 def object_path(name: str, suffix: str = "") -> str:
     """Where an object is kept, below the folder of its store."""
     return f"objects/{name[:2]}/{name}{suffix}"
+
+
+Headers = Mapping[str, tuple[tuple[int, ...], str]]
+"""Of arrays by name: shape, and NumPy's letter for the kind of their values."""
+Finite = Callable[[str], bool]
+"""Whether all numbers of an array are finite, by its name."""
 
 
 class Store:
@@ -208,14 +215,34 @@ class Store:
         return self._record(key, document, arrays, ingredients, spent, seconds)
 
     def accept(
-        self, key: str, made: Path, ingredients: Mapping[str, Any], spent: Mapping[str, int], seconds: float
+        self,
+        key: str,
+        made: Path,
+        ingredients: Mapping[str, Any],
+        spent: Mapping[str, int],
+        seconds: float,
+        fits: Callable[[Any, Headers, Finite], None] | None = None,
     ) -> Record:
         """Store what a worker has left in its box, under the key of the node that it worked on.
 
         Raises `UnfitResult` where it is not what a node makes: whatever ran the model may have written anything.
+
+        Args:
+            key: of the node.
+            made: the box.
+            ingredients: what the key was made from.
+            spent: model rows.
+            seconds: that it took.
+            fits: given the document, the arrays' headers and a way to ask for finite numbers, raises `UnfitResult` where they are not of the node's form. It sees what is kept: whoever wrote
+                the files may still be changing them.
         """
         document = left_document(made / DOCUMENT)
         arrays = self._accept_arrays(made / ARRAYS)
+        if fits is not None:
+            path = self.path(arrays or "", ".npz")
+            headers = () if arrays is None else headers_of(path)
+            told = {name: (shape, np.dtype(kind).kind) for name, shape, kind in headers}
+            fits(json.loads(document), told, lambda name: all_finite(path, name))
         return self._record(key, self.put(document, ".json"), arrays, ingredients, spent, seconds)
 
     def _accept_arrays(self, left: Path) -> str | None:

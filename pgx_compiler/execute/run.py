@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from pgx_compiler.evidence.canonical import plain
-from pgx_compiler.evidence.store import Record, Store, UnfitResult
+from pgx_compiler.evidence.store import Finite, Headers, Record, Store, UnfitResult
 from pgx_compiler.execute.claims import LOOK_AGAIN, Claims
+from pgx_compiler.execute.expected import Expectations, Expected
+from pgx_compiler.execute.forms import check_form
 from pgx_compiler.execute.reads import reads_of
 from pgx_compiler.execute.schedule import Schedule, urgency_of
 from pgx_compiler.execute.withheld import without_secrets
@@ -96,6 +98,10 @@ def find_done(graph: Graph, store: Store) -> dict[str, Record]:
     return found
 
 
+_LISTEN_AGAIN = 0.5
+"""Seconds: a signal that the system hands to another thread does not wake the one that has to answer it."""
+
+
 @dataclass(frozen=True)
 class Policy:
     """What a run allows its nodes, and what it does where one fails."""
@@ -177,6 +183,7 @@ class _Run:
         self._finished: queue.SimpleQueue[Outcome | BaseException] = queue.SimpleQueue()
         self._keepers = ThreadPoolExecutor(_KEEPERS, "keeper")
         self._claims = Claims(store)
+        self._expectations = Expectations(graph, store)
         self._elsewhere = False
         """Whether another run is at work on a node that this one could begin."""
         self._under_way: dict[str, int] = {}
@@ -187,7 +194,7 @@ class _Run:
         while not self._schedule.over and not self.stopped:
             self._hand_out()
             try:
-                outcome = self._finished.get(timeout=LOOK_AGAIN if self._elsewhere else None)
+                outcome = self._finished.get(timeout=LOOK_AGAIN if self._elsewhere else _LISTEN_AGAIN)
             except queue.Empty:
                 continue
             if isinstance(outcome, BaseException):
@@ -243,7 +250,8 @@ class _Run:
     def _take_in(self, node: Node, ended: "Future[Delivered]") -> None:
         """In a thread of its own, since most of it is waiting for the disk."""
         try:
-            outcome = _outcome(node, ended, self._store, self._policy.limits)
+            expected = self._expectations.of(node, self._records)
+            outcome = _outcome(node, ended, self._store, self._policy.limits, expected)
             self._claims.release(node.key)
             self._finished.put(outcome)
         except BaseException as error:  # noqa: BLE001  (a full disk is the run's affair, not this thread's)
@@ -267,13 +275,16 @@ def _given(source: Node, record: Record | None) -> dict[str, Any]:
     return {"id": source.id, "op": source.op, "step": source.step, "params": plain(source.params), "record": told}
 
 
-def _outcome(node: Node, future: "Future[Delivered]", store: Store, limits: Limits) -> Outcome:
+def _outcome(
+    node: Node, future: "Future[Delivered]", store: Store, limits: Limits, expected: Expected | None = None
+) -> Outcome:
     """What became of a node: its result goes into the store here, and only then does it count as done."""
     try:
         delivered = future.result()
     except LimitReached as error:
-        option = {"seconds": "--timeout", "memory": "--memory"}[error.limit]
-        reason = f"{error} in step {node.step or node.id}; `pgx run {option}` allows more"
+        option = {"seconds": "--timeout", "memory": "--memory"}.get(error.limit)
+        more = f"; `pgx run {option}` allows more" if option else ""
+        reason = f"{error} in step {node.step or node.id}{more}"
         return Outcome(node, "failed", None, without_secrets(reason), type(error).__name__)
     except WorkFailed as error:
         reason = str(error) if error.kind in AUTHORS_MISTAKES else f"{error.kind}: {error}"
@@ -284,7 +295,11 @@ def _outcome(node: Node, future: "Future[Delivered]", store: Store, limits: Limi
         return Outcome(node, "failed", None, without_secrets(str(error)), type(error).__name__)
     try:
         spent, seconds = _said(delivered.said)
-        record = store.accept(node.key, delivered.folder, node.ingredients, spent, seconds)
+
+        def fits(document: Any, arrays: Headers, finite: Finite) -> None:
+            check_form(node, document, arrays, expected, finite)
+
+        record = store.accept(node.key, delivered.folder, node.ingredients, spent, seconds, fits)
     except UnfitResult as error:
         return Outcome(node, "failed", None, f"its result was refused: {error}", "UnfitResult")
     finally:

@@ -7,7 +7,10 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+
+from runtimes.engines.endings import in_bytes
 
 
 class Area:
@@ -60,6 +63,56 @@ def take(box: Path, folder: Path) -> Path:
         kept.unlink()
         raise ValueError("its box is no folder any more")
     return kept
+
+
+@dataclass(frozen=True)
+class Room:
+    """What a folder of a worker may hold."""
+
+    bytes: int
+    entries: int
+
+
+RESULTS = Room(8 * 2**30, 1_000)
+"""Of a worker's boxes: an honest job leaves two files."""
+OWN = Room(64 * 2**30, 10_000)
+"""Of a worker's home, where rows lie that do not fit into memory: a file for each column, each half its own."""
+_LEVELS = 8
+"""Of folders in folders; in deeper ones things could be hidden from whoever looks."""
+
+
+def overfull(folder: Path, room: Room) -> bool:
+    """Whether a folder that is being filled holds more than it may; looking takes no longer than what it may hold does."""
+    held = entries = 0
+    below = [(folder, 0)]
+    while below:
+        place, level = below.pop()
+        try:
+            with os.scandir(place) as found:
+                for entry in found:
+                    entries += 1
+                    if entries > room.entries:
+                        return True
+                    if entry.is_dir(follow_symlinks=False):
+                        below.append((Path(entry.path), level + 1))
+                    else:
+                        with contextlib.suppress(FileNotFoundError):
+                            held += entry.stat(follow_symlinks=False).st_blocks * 512  # what is a hole takes no room
+        except FileNotFoundError:
+            continue  # it has just gone
+        except OSError:
+            return True  # closed to us on purpose, or too deep
+        if held > room.bytes or level > _LEVELS:
+            return True
+    return False
+
+
+def too_full(folder: Path) -> str | None:
+    """What a worker leaves too much of in its part of the boxes, in words; None where it keeps within its room."""
+    for name, room, what in (("boxes", RESULTS, "results"), ("home", OWN, "its own")):
+        if overfull(folder / name, room):
+            return f"limit of {in_bytes(room.bytes)} and {room.entries:,} files of {what} reached"
+    return None
 
 
 def show(store: Path, view: Path, reads: Iterable[str]) -> None:

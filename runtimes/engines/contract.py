@@ -114,7 +114,7 @@ class WorkerDied(Exception):  # noqa: N818
 
 
 class LimitReached(WorkerDied):
-    """A worker was stopped at a limit of its job; ``limit`` is ``seconds`` or ``memory``."""
+    """A worker was stopped at a limit of its job; ``limit`` is ``seconds``, ``memory``, or ``box``: what it may leave on disk."""
 
     def __init__(self, message: str, limit: str) -> None:
         super().__init__(message)

@@ -11,13 +11,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from runtimes.engines.boxes import new_box, remove, show, take
+from runtimes.engines.boxes import new_box, remove, show, take, too_full
 from runtimes.engines.contract import Delivered, LimitReached, Setting, WorkerDied, WorkFailed
 from runtimes.engines.endings import in_bytes, last_words
 from runtimes.engines.nurseries import Line, Nursery, Task, Worker
 
 WATCH_EVERY = 0.2
 """Seconds between two looks at memory and clocks."""
+LOOK_INTO_BOXES_EVERY = 1.0
+"""Seconds between two looks at what workers leave on the disk."""
 GRACE = 2.0
 """Seconds that a worker has to end by itself."""
 _START = 120.0
@@ -42,7 +44,7 @@ class Supervisor:
         self._retired_nurseries: list[Nursery] = []
         self._workers: dict[int, Worker] = {}
         self._numbers = itertools.count(1)
-        self._looked = time.monotonic()
+        self._looked = self._looked_into_boxes = time.monotonic()
         self._open = True
         self._selector = selectors.DefaultSelector()
         self._selector.register(bell, selectors.EVENT_READ)
@@ -281,6 +283,8 @@ class Supervisor:
         now = time.monotonic()
         stopped, self._looked = now - self._looked, now
         held = 0
+        if boxes := now - self._looked_into_boxes >= LOOK_INTO_BOXES_EVERY:
+            self._looked_into_boxes = now
         for worker in list(self._workers.values()):
             if worker.kill_at is not None and now >= worker.kill_at:
                 worker.ending = worker.ending or WorkerDied("the worker hung up in the middle of its work")
@@ -300,6 +304,8 @@ class Supervisor:
                 self._end_worker(worker, LimitReached(f"memory limit of {in_bytes(limits.memory)} reached", "memory"))
             elif worker.deadline is not None and now >= worker.deadline:
                 self._end_worker(worker, LimitReached(f"time limit of {limits.seconds:g} s reached", "seconds"))
+            elif boxes and (full := too_full(worker.folder)):
+                self._end_worker(worker, LimitReached(full, "box"))
         if self._setting.room is not None and held > self._setting.room:
             self._retire(all_but=0)
 

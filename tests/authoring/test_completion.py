@@ -57,7 +57,7 @@ def test_bash_accepts_the_script(script, tmp_path):
     [
         ("pgx che", {"check"}),
         ("pgx run --eng", {"--engine"}),
-        ("pgx run --engine ", {"processes", "inline"}),
+        ("pgx run --engine ", {"processes", "inline", "ray"}),
         ("pgx methods --stage grad", {"gradient"}),
         ("pgx completion ", set(SHELLS)),
         ("pgx check aud", {"audit.yaml"}),

@@ -137,7 +137,9 @@ def test_a_run_with_grounds_of_its_own_keeps_what_it_read_and_says_on_what_each_
     child = project / "child.yaml"
     child.write_text("extends: base.yaml\nmetadata: {name: child}\n")
     ran = run(child, project / "out", engine="inline", overrides=Overrides(("seed=11",)))
-    assert all(outcome.status == "computed" for outcome in ran.result.outcomes.values())
+    # two steps may ask for the very same work, which is then done once
+    assert {outcome.status for outcome in ran.result.outcomes.values()} <= {"computed", "cached"}
+    assert ran.result.computed >= len({node.key for node in ran.plan.graph if node.op not in ("model", "data")})
     kept = (project / "out" / "spec.yaml").read_text()
     assert kept.startswith(
         "# put together by pgx from child.yaml\n# extending base.yaml\n# overridden by --set seed=11\n"

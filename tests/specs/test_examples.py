@@ -175,7 +175,7 @@ def test_killed_half_way_and_run_again_it_goes_on_where_it_was(tmp_path):
     events = project / "out" / "events.jsonl"
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and first.poll() is None:
-        if events.exists() and events.read_text().count('"event": "ended"') >= 4:
+        if events.exists() and events.read_text().count('"event":"ended"') >= 4:
             break
         time.sleep(0.02)
     first.send_signal(signal.SIGKILL)
@@ -297,14 +297,14 @@ def test_a_step_that_fails_leaves_an_incomplete_audit_that_says_so(tmp_path, mon
     spec = write_spec(project, "german-credit-trees", SMALL_TREES)
     from pgx_compiler.execute import run as execution
 
-    original = execution._submit
+    original = execution._Run._submit
 
-    def submit(engine, graph, node, *rest):
+    def submit(run, node):
         if node.id == "explain.occlusion":
             node = node.but(op="model")  # an operation that no worker knows
-        original(engine, graph, node, *rest)
+        original(run, node)
 
-    monkeypatch.setattr(execution, "_submit", submit)
+    monkeypatch.setattr(execution._Run, "_submit", submit)
     ran = driver.run(spec, project / "out", engine="inline")
     assert ran.factsheet.verdict.status == "incomplete"
     assert driver.exit_status(ran) == 3

@@ -58,7 +58,7 @@ def correlation(data: AuditData, params: CorrelationParams) -> Report:
     }
     strong = [pair for pair in pairs if verdicts[pair] == "finding"]
     groups = _clusters(np.nan_to_num(strength), params.cluster)
-    measures = [*_measures(held, pairs, strength, n, len(strong)), *_rows_used(data, drawn)]
+    measures = [*_measures(held, pairs, strength, n, len(strong)), _rows_used(data, drawn)]
     findings: list[Finding] = []
     for group in _joined(groups, strong):
         inside = [(i, j) for i, j in strong if i in group and j in group]
@@ -77,11 +77,12 @@ def correlation(data: AuditData, params: CorrelationParams) -> Report:
     return Report(tuple(measures), tuple(findings), tables, {"correlation": strength})
 
 
-def _rows_used(data: AuditData, drawn: Integers | None) -> list[Measure]:
+def _rows_used(data: AuditData, drawn: Integers | None) -> Measure:
+    rows = len(data.train)
     if drawn is None:
-        return []
-    title = f"Rows that stand for all {len(data.train):,} training rows here, drawn at random"
-    return [Measure("rows_used", float(len(drawn)), title, len(data.train), "rows")]
+        return Measure("rows_used", float(rows), "Training rows looked at", rows, "rows")
+    title = f"Rows that stand for all {rows:,} training rows here, drawn at random"
+    return Measure("rows_used", float(len(drawn)), title, rows, "rows")
 
 
 def _pairwise(held: Sequence[Variable]) -> tuple[Floats, Floats, Integers]:
