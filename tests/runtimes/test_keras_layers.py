@@ -60,7 +60,9 @@ def nested(k: Any) -> Any:
 
 
 def sequential_in_functional(k: Any) -> Any:
-    body = k.Sequential([k.Input((6, 2)), k.layers.Dense(5, "relu", name="hidden"), k.layers.Dropout(0.5, name="dropout")], name="body")
+    body = k.Sequential(
+        [k.Input((6, 2)), k.layers.Dense(5, "relu", name="hidden"), k.layers.Dropout(0.5, name="dropout")], name="body"
+    )
     x = k.Input((6, 2), name="x")
     return k.Model(x, k.layers.Dense(2, "softmax", name="end")(k.layers.Flatten(name="flat")(body(x))))
 
