@@ -32,7 +32,8 @@ required` refuses to run without all of it.
 ## What is out of scope
 
 Holes in the kernel and in drivers, side channels, an auditor who wants to deceive and holds the evidence and every copy of its seal,
-and bad intent in a model's answers that no asked question touches. On systems other than Linux there is no sandbox.
+and bad intent in a model's answers that no asked question touches. A file that is trusted to run code of its own can answer anything,
+and so falsify what is measured of it: the sandbox keeps it from everything else. On systems other than Linux there is no sandbox.
 
 ## Who attacks what
 
