@@ -14,7 +14,7 @@ from pgx_compiler.plan.states import FOOTER, SOURCES
 
 WIDTH = 100
 """Columns of a terminal that the table needs at most."""
-_LONGEST = 43
+_LONGEST = 41
 _RUNTIMES = {"onnx_runtime": "onnx", "tensorflow_native": "tensorflow", None: "host"}
 _HEAD = ("step", "runtime", "forward", "backward", "memory", "time", "state")
 _RIGHT = (2, 3, 4, 5)
