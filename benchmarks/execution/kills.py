@@ -22,22 +22,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parent.parent.parent
+from _credit import ROOT, put_into
+
 sys.path.insert(0, str(ROOT))
 
-from pgx_compiler.evidence.store import Store  # noqa: E402
+from pgx_compiler.evidence.store import Store
 
-SPEC = """
-apiVersion: pgx/v1
-kind: Audit
-metadata: {name: killed}
-seed: 3
-model: {onnx: models/german-credit-trees.onnx, task: classification, classes: [good, bad]}
-data:
-  modality: tabular
-  train: {path: data/german-credit-train.csv, target: bad_risk}
-  test: {path: data/german-credit-test.csv, target: bad_risk}
-precaution: [{use: class_balance}, {use: missing_values}, {use: duplicate_rows}, {use: outliers}, {use: correlation}]
+AUDIT = """precaution: [{use: class_balance}, {use: missing_values}, {use: duplicate_rows}, {use: outliers}, {use: correlation}]
 explain:
   score: log_odds
   target: bad
@@ -50,7 +41,6 @@ explain:
     - {use: permutation_shap}
 agreement: [{use: rank_correlation}]
 faithfulness: [{use: deletion}]
-factsheet: {formats: [json]}
 """
 
 
@@ -61,9 +51,7 @@ def main() -> int:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        (place / "audit.yaml").write_text(SPEC)
-        for name in ("models", "data"):
-            shutil.copytree(ROOT / "specs" / name, place / name)
+        put_into(place, AUDIT)
         return _Trial(place, random.Random(options.seed)).go(options.kills)  # noqa: S311
 
 

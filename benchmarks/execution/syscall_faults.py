@@ -16,26 +16,15 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent.parent
-sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
+from _credit import ROOT, put_into
+from kills import comparable
 
-from kills import comparable  # noqa: E402
+sys.path.insert(0, str(ROOT))
 
-from pgx_compiler.evidence.store import Store  # noqa: E402
+from pgx_compiler.evidence.store import Store
 
-SPEC = """
-apiVersion: pgx/v1
-kind: Audit
-metadata: {name: faults}
-seed: 3
-model: {onnx: models/german-credit-trees.onnx, task: classification, classes: [good, bad]}
-data:
-  modality: tabular
-  train: {path: data/german-credit-train.csv, target: bad_risk}
-  test: {path: data/german-credit-test.csv, target: bad_risk}
-precaution: [{use: class_balance}, {use: missing_values}]
+AUDIT = """precaution: [{use: class_balance}, {use: missing_values}]
 explain: {score: log_odds, rows: {from: test, sample: 4}, fill: {kind: background, size: 5}, perturbation: [{use: occlusion}]}
-factsheet: {formats: [json]}
 """
 
 FAULTS = {
@@ -62,9 +51,7 @@ def main() -> int:
     tally: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder).resolve()
-        (place / "audit.yaml").write_text(SPEC)
-        for name in ("models", "data"):
-            shutil.copytree(ROOT / "specs" / name, place / name)
+        put_into(place, AUDIT)
         run(place, "undisturbed")
         wanted = comparable(place / "undisturbed" / "factsheet.json")
         kilobytes = sum(path.stat().st_blocks for path in (place / "store").rglob("*")) // 2

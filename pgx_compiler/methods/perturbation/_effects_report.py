@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pgx_compiler.evidence.results import Chart, Curve, Measure, Table
+from pgx_compiler.evidence.results import Chart, Curve, Measure, Report, Table
+from pgx_compiler.evidence.summary import column_intervals
 from pgx_compiler.methods.precaution._wording import measure_names
 from pgx_compiler.modalities.table import Table as RealTable
 from pgx_compiler.modalities.table import TableSplit
-from runtimes.capabilities import Integers
+from runtimes.capabilities import Floats, Integers
 
 MOST_CHARTED = 12
 """Features that are drawn; all of them are in the table and the evidence."""
@@ -68,6 +69,39 @@ def facts(prefix: str, title: str, found: Sequence[Ranked], n: int, unit: str = 
         )
         for one in found
     ]  # fmt: skip
+
+
+def increase_report(
+    table: RealTable, words: str, before: Floats, influence: Floats, increase: Floats, how: str
+) -> Report:
+    """What a loss is without each feature: the ranking, a fact for each feature and the chart.
+
+    Args:
+        table: whose features they are.
+        words: what the loss is called.
+        before: the loss of each row with all features, ``(rows,)``.
+        influence: what each row adds to a feature's increase, ``(rows, features)``; its mean is the increase, its spread the error.
+        increase: the increases as they are kept in the evidence, ``(any, features)``; their mean over the first axis is reported.
+        how: what was done to a feature: ``averaged out over all rows``.
+    """
+    n = len(before)
+    errors = influence.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(table), np.nan)
+    intervals: Sequence[tuple[float, float] | None] = column_intervals(influence) or [None] * len(table)
+    found = [
+        Ranked(name, float(value), interval, float(error) if np.isfinite(error) else None)
+        for name, value, interval, error in zip(table.names, increase.mean(axis=0), intervals, errors, strict=True)
+    ]
+    title = f"Increase of the {words} when a feature is {how}"
+    measures = [
+        Measure("loss", float(before.mean()), f"Mean {words} with all features", n, better="lower"),
+        *facts("importance", f"Increase of the {words} when {{}} is {how}", found, n),
+    ]
+    return Report(
+        tuple(measures),
+        tables=(ranking(title, found),),
+        arrays={"increase": increase, "feature_names": np.array(table.names)},
+        charts=(ranking_chart(title, f"increase of the {words}", found),),
+    )
 
 
 def chosen(split: TableSplit, most: int, rng: np.random.Generator) -> Integers:

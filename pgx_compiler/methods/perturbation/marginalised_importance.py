@@ -1,16 +1,14 @@
 """Importance without a feature, no model fitted again (Covert, Lundberg & Lee, 2021): https://arxiv.org/abs/2011.14878."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from pgx_compiler.evidence.results import Measure, Report
-from pgx_compiler.evidence.summary import column_intervals
+from pgx_compiler.evidence.results import Report
 from pgx_compiler.methods.declaration import Cost, Params, Shape, global_explanation
 from pgx_compiler.methods.perturbation._effects_loss import LABELS_MISSING, Loss, LossName, loss_of
-from pgx_compiler.methods.perturbation._effects_report import Ranked, chosen, facts, ranking, ranking_chart
+from pgx_compiler.methods.perturbation._effects_report import chosen, increase_report
 from pgx_compiler.methods.perturbation._effects_strata import strata
 from pgx_compiler.methods.precaution._wording import not_measured
 from pgx_compiler.modalities.table import Table
@@ -83,7 +81,10 @@ def marginalised_importance(table: Table, params: MarginalisedImportanceParams, 
         group, given = _groups(table, params, held, feature, rng)
         said = _without(table, loss, held, feature, (group, given), params.samples, rng)
         increase[:, feature] = loss.of(said, labels) - before
-    return _report(table, params, loss.words, before, increase)
+    # What is left of sums of equal numbers, in float32, is nothing.
+    increase = np.where(np.abs(increase) <= 1e-7 * max(1.0, float(np.abs(before).max())), 0.0, increase)
+    how = f"averaged out over {'like' if params.conditional else 'all'} rows"
+    return increase_report(table, loss.words, before, increase, increase, how)
 
 
 def _groups(
@@ -131,27 +132,3 @@ def _without(
     found = np.zeros((len(held), said.shape[1]))
     np.add.at(found, place, said)
     return found
-
-
-def _report(table: Table, params: MarginalisedImportanceParams, words: str, before: Floats, increase: Floats) -> Report:
-    n = len(before)
-    # What is left of sums of equal numbers, in float32, is nothing.
-    increase = np.where(np.abs(increase) <= 1e-7 * max(1.0, float(np.abs(before).max())), 0.0, increase)
-    errors = increase.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(table), np.nan)
-    intervals: Sequence[tuple[float, float] | None] = column_intervals(increase) or [None] * len(table)
-    found = [
-        Ranked(name, float(value), interval, float(error) if np.isfinite(error) else None)
-        for name, value, interval, error in zip(table.names, increase.mean(axis=0), intervals, errors, strict=True)
-    ]
-    how = "over like rows" if params.conditional else "over all rows"
-    title = f"Increase of the {words} when a feature is averaged out {how}"
-    measures = [
-        Measure("loss", float(before.mean()), f"Mean {words} with all features", n, better="lower"),
-        *facts("importance", f"Increase of the {words} when {{}} is averaged out {how}", found, n),
-    ]
-    return Report(
-        tuple(measures),
-        tables=(ranking(title, found),),
-        arrays={"increase": increase, "feature_names": np.array(table.names)},
-        charts=(ranking_chart(title, f"increase of the {words}", found),),
-    )

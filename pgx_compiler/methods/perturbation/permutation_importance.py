@@ -1,16 +1,14 @@
 """Permutation importance (Breiman, 2001; Fisher, Rudin & Dominici, 2019): https://arxiv.org/abs/1801.01489."""
 
-from collections.abc import Sequence
 from typing import Annotated
 
 import numpy as np
 from pydantic import Field
 
-from pgx_compiler.evidence.results import Measure, Report
-from pgx_compiler.evidence.summary import column_intervals
+from pgx_compiler.evidence.results import Report
 from pgx_compiler.methods.declaration import Cost, Params, Shape, global_explanation
 from pgx_compiler.methods.perturbation._effects_loss import LABELS_MISSING, LossName, loss_of
-from pgx_compiler.methods.perturbation._effects_report import Ranked, chosen, facts, ranking, ranking_chart
+from pgx_compiler.methods.perturbation._effects_report import chosen, increase_report
 from pgx_compiler.methods.perturbation._effects_strata import strata
 from pgx_compiler.methods.precaution._wording import not_measured
 from pgx_compiler.modalities.table import Table
@@ -90,7 +88,8 @@ def permutation_importance(table: Table, params: PermutationImportanceParams, rn
             worse = losses(moved) - before
             increase[repeat, feature] = worse.mean()
             influence[:, feature] += _influence(worse, source) / params.repeats
-    return _report(table, params, loss.words, before, influence, increase)
+    how = f"exchanged between {'like rows' if params.conditional else 'rows'}"
+    return increase_report(table, loss.words, before, influence, increase, how)
 
 
 def permuted(group: Integers, rng: np.random.Generator) -> Integers:
@@ -111,32 +110,3 @@ def _influence(worse: Floats, source: Integers) -> Floats:
     lent = np.empty(len(worse))
     lent[source] = worse
     return np.asarray(worse + lent - worse.mean(), np.float64)
-
-
-def _report(
-    table: Table,
-    params: PermutationImportanceParams,
-    words: str,
-    before: Floats,
-    influence: Floats,
-    increase: Floats,
-) -> Report:
-    n = len(before)
-    intervals: Sequence[tuple[float, float] | None] = column_intervals(influence) or [None] * len(table)
-    errors = influence.std(axis=0, ddof=1) / np.sqrt(n) if n > 1 else np.full(len(table), np.nan)
-    found = [
-        Ranked(name, float(value), interval, float(error) if np.isfinite(error) else None)
-        for name, value, interval, error in zip(table.names, increase.mean(axis=0), intervals, errors, strict=True)
-    ]
-    how = "exchanged between like rows" if params.conditional else "exchanged between rows"
-    title = f"Increase of the {words} when a feature is {how}"
-    measures = [
-        Measure("loss", float(before.mean()), f"Mean {words} with all features", n, better="lower"),
-        *facts("importance", f"Increase of the {words} when {{}} is {how}", found, n),
-    ]
-    return Report(
-        tuple(measures),
-        tables=(ranking(title, found),),
-        arrays={"increase": increase, "feature_names": np.array(table.names)},
-        charts=(ranking_chart(title, f"increase of the {words}", found),),
-    )
