@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pgx_compiler.modalities.features import FeatureMap, References
+from pgx_compiler.modalities.features import FIXED, FeatureMap, References
 from runtimes.capabilities import Coalitions, Composer, Floats, Inputs, Integers, Predictor
 
 Masks = NDArray[np.bool_]
@@ -53,7 +53,8 @@ class Game:
         self._references = references
         self._features = features
         self._fillings = {
-            name: _Filling(one, np.asarray(references[name]), features.owners[name]) for name, one in self._row.items()
+            name: _Filling(one, np.asarray(references[name]), _columns(features, name))
+            for name, one in self._row.items()
         }
         self._packed = packed or {}
         self._targets = np.atleast_1d(targets)
@@ -74,12 +75,16 @@ class Game:
     def value(self, masks: Masks) -> Floats:
         """The worth of each coalition, ``(n, k)`` float64. Streams to the model's batch size."""
         masks = np.asarray(masks, bool)
+        if not len(masks):
+            return np.zeros((0, self.n_targets))
         inside = self._composed_inside
-        taken = None if inside is None else inside.takes(masks)
-        if inside is None or taken is None or not taken.any():
+        if inside is None:
             return self._streamed(masks, self._scores_of_composed, self._composed_at_once)
+        taken = inside.takes(masks)
         if taken.all():
             return self._streamed(masks, inside.scores, _ROWS_OF_A_COMPOSER)
+        if not taken.any():
+            return self._streamed(masks, self._scores_of_composed, self._composed_at_once)
         out = np.empty((len(masks), self.n_targets))
         out[taken] = self._streamed(masks[taken], inside.scores, _ROWS_OF_A_COMPOSER)
         out[~taken] = self._streamed(masks[~taken], self._scores_of_composed, self._composed_at_once)
@@ -102,17 +107,24 @@ class Game:
 
     def _streamed(self, masks: Masks, scores: Callable[[Masks], Floats], rows: int) -> Floats:
         """The worth of masks, about ``rows`` model rows at once where more than one call fits them."""
-        out = np.empty((len(masks), self.n_targets))
+        parts = []
+        first = int(self._targets[0])
+        asked = slice(first, first + 1) if self.n_targets == 1 else self._targets  # a slice copies nothing
         start = 0
         while start < len(masks):
             # Asked anew each time: a handle that runs out of memory goes on with smaller calls.
             step = self.coalitions_per_call
             part = masks[start : start + step * max(1, rows // (step * self.n_references))]
-            answered = scores(part)[:, self._targets].reshape(len(part), self.n_references, self.n_targets)
-            # One reference is its own mean, and dividing by one changes nothing.
-            out[start : start + len(part)] = answered[:, 0] if self.n_references == 1 else answered.mean(axis=1)
+            answered = scores(part)
+            if self.n_references == 1:
+                answered = answered[:, self._targets]
+            else:
+                answered = answered.reshape(len(part), self.n_references, -1)[:, :, asked]
+                answered = np.add.reduce(answered, axis=1)
+                answered /= self.n_references
+            parts.append(answered)
             start += len(part)
-        return out
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _scores_of_composed(self, masks: Masks) -> Floats:
         return self._model.predict(self._compose(masks))
@@ -158,11 +170,17 @@ class Game:
 
     def _compose(self, masks: Masks) -> dict[str, NDArray[Any]]:
         """Model rows for masks: ``(n * references, *feature shape)``, references fastest."""
-        padded = np.concatenate([masks, np.ones((len(masks), 1), bool)], axis=1)  # the last column serves FIXED = -1
+        padded = np.concatenate([masks, np.ones((len(masks), 1), bool)], axis=1)  # the last column serves what is fixed
         composed = {name: filling.composed(padded) for name, filling in self._fillings.items()}
         for name, padding in self._packed.items():
             composed[name] = _packed(composed[name], padding)
         return composed
+
+
+def _columns(features: FeatureMap, name: str) -> NDArray[np.int64]:
+    """The column of a mask padded with ones that each element of an input goes by: that of its owner, or the last."""
+    owners = np.asarray(features.owners[name])
+    return np.where(owners == FIXED, len(features), owners)
 
 
 class _Filling:
@@ -218,7 +236,9 @@ class _Filling:
 
     def _selected(self, padded: Masks) -> NDArray[Any]:
         ones = np.negative(padded.astype(self._bits))  # -1 has every bit set
-        bits: NDArray[Any] = np.take(ones, self._owners, axis=1)[:, None] & self._differing
+        # Clipping checks nothing, and no position is out of bounds; in place where one array is enough.
+        bits: NDArray[Any] = np.take(ones, self._owners, axis=1, mode="clip")[:, None]
+        bits = np.bitwise_and(bits, self._differing, out=bits if self._count == 1 else None)
         bits ^= self._references.view(self._bits)
         return bits.view(self._row.dtype)
 

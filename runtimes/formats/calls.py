@@ -41,7 +41,7 @@ def in_calls(
             handle.spent.halved += 1
             continue
         done = stop
-    return np.concatenate(parts)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def is_of_memory(error: Exception) -> bool:

@@ -74,6 +74,8 @@ class _Dense:
     name: str
     weights: Floats
     """``(columns, units)``, the layer's scale included."""
+    bias: Floats
+    """``(units,)``."""
     session: Any
     """Reads ``coalitions/masks (n, features + 1)``, the last column ones, and ``coalitions/parts (features + 1,
     references * units)``, the last row what the layer answers to the references; answers ``(n * references, outputs)``."""
@@ -90,7 +92,7 @@ class _Dense:
         # (features, references, units): what a feature adds to the layer when it comes from the row.
         differs = member[:, None, :] * (own - others)
         parts = (differs.reshape(-1, len(own)) @ self.weights).astype(np.float32)
-        start = np.where(owner < 0, own, others) @ self.weights
+        start = np.where(owner < 0, own, others) @ self.weights + self.bias
         rest = start.reshape(1, -1).astype(np.float32)
         return _DenseRow(handle, self.session, np.concatenate([parts.reshape(count, -1), rest]), len(others))
 
@@ -129,20 +131,23 @@ def _of_dense(model: Any, open_session: Callable[[Any], Any]) -> _Dense | None:
     readers = [node for node in model.graph.node if inputs[0].name in node.input]
     if len(shape) != 2 or shape[0].dim_value > 0 or len(readers) != 1 or _has_graphs(model):
         return None
-    layer = _dense_layer(readers[0], inputs[0].name, weights)
-    if layer is None:
+    found = _dense_layer(readers[0], inputs[0].name, weights)
+    if found is None:
         return None
-    matrix, bias = layer
+    (matrix, bias), layer = found, readers[0]
+    after_it = [node for node in model.graph.node if layer.output[0] in node.input]
+    if len(after_it) == 1 and layer.output[0] not in {value.name for value in model.graph.output}:
+        more = _added(after_it[0], layer.output[0], weights, matrix.shape[1])
+        if more is not None:
+            bias, layer = bias + more, after_it[0]
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     graph, helper = changed.graph, onnx.helper
-    at = next(place for place, node in enumerate(graph.node) if node.output == readers[0].output)
-    after = [type(node).FromString(node.SerializeToString()) for node in graph.node]
-    summed = "coalitions/summed" if bias else readers[0].output[0]
-    after[at : at + 1] = [
+    kept = [node for node in graph.node if node.output not in (readers[0].output, layer.output)]
+    after = [
         helper.make_node("MatMul", ["coalitions/masks", "coalitions/parts"], ["coalitions/all"]),
-        helper.make_node("Reshape", ["coalitions/all", "coalitions/shape"], [summed]),
-        *([helper.make_node("Add", [summed, bias], [readers[0].output[0]])] if bias else []),
+        helper.make_node("Reshape", ["coalitions/all", "coalitions/shape"], list(layer.output)),
+        *(type(node).FromString(node.SerializeToString()) for node in kept),
     ]
     del graph.node[:], graph.input[:], graph.value_info[:]
     graph.node.extend(after)
@@ -153,11 +158,11 @@ def _of_dense(model: Any, open_session: Callable[[Any], Any]) -> _Dense | None:
     graph.input.extend(helper.make_tensor_value_info(name, _FLOAT32, size) for name, size in sizes.items())
     row_of_units = np.array([-1, matrix.shape[1]], np.int64)
     graph.initializer.append(onnx.numpy_helper.from_array(row_of_units, "coalitions/shape"))
-    return _Dense(inputs[0].name, matrix, open_session(changed))
+    return _Dense(inputs[0].name, matrix, bias, open_session(changed))
 
 
-def _dense_layer(node: Any, name: str, weights: Mapping[str, Any]) -> tuple[Floats, str] | None:
-    """A layer's matrix ``(columns, units)`` and the name of its bias, empty where it has none."""
+def _dense_layer(node: Any, name: str, weights: Mapping[str, Any]) -> tuple[Floats, Floats] | None:
+    """A layer's matrix ``(columns, units)`` and its bias ``(units,)``."""
     import onnx
 
     said = attributes(node)
@@ -170,7 +175,31 @@ def _dense_layer(node: Any, name: str, weights: Mapping[str, Any]) -> tuple[Floa
     if matrix.ndim != 2:
         return None
     matrix = (matrix.T if said.get("transB") else matrix) * said.get("alpha", 1.0)
-    return matrix, node.input[2] if len(node.input) > 2 else ""
+    bias = np.zeros(matrix.shape[1])
+    if len(node.input) > 2 and node.input[2]:
+        held = _for_each_unit(weights.get(node.input[2]), len(bias))
+        if held is None:
+            return None
+        bias = held
+    return matrix, bias
+
+
+def _added(node: Any, name: str, weights: Mapping[str, Any], units: int) -> Floats | None:
+    """What a node adds to each unit of a layer, ``(units,)``; None where it does anything else."""
+    other = [given for given in node.input if given != name]
+    return _for_each_unit(weights.get(other[0]), units) if node.op_type == "Add" and len(other) == 1 else None
+
+
+def _for_each_unit(tensor: Any, units: int) -> Floats | None:
+    """Numbers that are the same for every row, ``(units,)``; None where they are no weights of the model, or of another shape."""
+    import onnx
+
+    if tensor is None:
+        return None
+    held = onnx.numpy_helper.to_array(tensor).astype(np.float64)
+    if held.ndim > 2 or held.shape[-1:] not in ((), (1,), (units,)) or held.size not in (1, units):
+        return None
+    return np.broadcast_to(held.reshape(-1), (units,))
 
 
 def _has_graphs(model: Any) -> bool:

@@ -25,6 +25,8 @@ def as_columns(raw: Any, rows: int, asked: Adaptation | None = None) -> Floats:
     Raises:
         ModelFileError: the output has no row axis, or more than one axis beside it.
     """
+    if type(raw) is np.ndarray and raw.ndim == 2 and len(raw) == rows > 0 and not (asked and asked.shapes_output):
+        return raw.astype(np.float64)  # nearly always, and of a small model the checks below would be a tenth
     asked = asked or Adaptation()
     if isinstance(raw, list):
         raw, asked = _of_list(raw, asked)
@@ -104,8 +106,13 @@ def two_columns(values: Floats, score: str) -> Floats:
     """A binary classifier's single column as two: probability ``[1 - p, p]``, logit and log-odds ``[-z, z]``."""
     if values.shape[1] != 1:
         return values
-    first = 1.0 - values if score == "probability" else -values
-    return np.concatenate([first, values], axis=1)
+    both = np.empty((len(values), 2))
+    both[:, 1:] = values
+    if score == "probability":
+        np.subtract(1.0, values, out=both[:, :1])
+    else:
+        np.negative(values, out=both[:, :1])
+    return both
 
 
 def softmax(logits: Floats) -> Floats:

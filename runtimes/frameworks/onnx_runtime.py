@@ -249,7 +249,9 @@ class OnnxPredictor:
 
         def answer(start: int, stop: int) -> Floats:
             those = {name: array[start:stop] for name, array in arrays.items()}
-            part, real = next(slices(those, stop - start, self._fixed))
+            if not self._fixed:
+                return self._columns(those, stop - start)
+            part, real = next(slices(those, self._fixed, self._fixed))
             return self._columns(part, n_rows(part))[:real]
 
         columns = in_calls(self, rows, answer, fixed=self._fixed)

@@ -295,7 +295,9 @@ class DifferentiablePredictor(KerasPredictor):
         parts: list[list[Floats]] = [[] for _ in arrays]
         done = 0
         for part, real in slices(arrays, self.rows_per_call, self._fixed):
-            wanted = np.pad(columns[done : done + real], (0, n_rows(part) - real), "edge")
+            wanted = columns[done : done + real]
+            if n_rows(part) > real:
+                wanted = np.pad(wanted, (0, n_rows(part) - real), "edge")
             tensors = [tf.constant(array) for array in part.values()]
             answer = self._slopes(tf.constant(wanted, "int32"), *tensors)
             for found, slope in zip(parts, answer, strict=True):
@@ -303,7 +305,7 @@ class DifferentiablePredictor(KerasPredictor):
             done += real
         self.spent.backward += rows
         return {
-            name: np.concatenate(found) if found else np.zeros(arrays[name].shape)
+            name: _joined(found) if found else np.zeros(arrays[name].shape)
             for name, found in zip(arrays, parts, strict=True)
         }
 
@@ -315,6 +317,10 @@ class DifferentiablePredictor(KerasPredictor):
         shape = self._answers.structured_outputs.shape
         width = int(np.prod([size or 1 for size in shape[1:]]))
         return 2 if width == 1 and self._view.score != "value" and self._view.task == "classification" else width
+
+
+def _joined(parts: list[Floats]) -> Floats:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 class KerasDifferentiable(DifferentiablePredictor, LooksInside, Propagates):

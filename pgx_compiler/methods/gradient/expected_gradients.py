@@ -1,5 +1,6 @@
 """Expected gradients (Erion, Janizek, Sturmfels, Lundberg & Lee, 2021): https://arxiv.org/abs/1906.10670."""
 
+from collections.abc import Mapping
 from typing import Annotated
 
 import numpy as np
@@ -73,19 +74,29 @@ def expected_gradients(
     each = params.samples // REPEATS
     references = len(rows.references)
     share, reference = _spread_evenly(len(rows) * REPEATS, each, references, rng)
-    means = np.zeros((len(rows), REPEATS, len(rows.features)))
+    means = np.zeros((len(rows) * REPEATS, len(rows.features)))
     for start in range(0, len(share), model.rows_per_call):
         point = np.arange(start, min(start + model.rows_per_call, len(share)))
         segment = point // each
         weight = np.full(len(point), 1.0 / each)
         met, summed = path_sums(model, rows, segment // REPEATS, reference[point], share[point], weight, segment)
-        for row in np.unique(met // REPEATS):
-            here = met // REPEATS == row
-            found = rows.features.of_row(row).sum_onto({name: values[here] for name, values in summed.items()})
-            means[row, met[here] % REPEATS, : found.shape[1]] += found
-    error = means.std(axis=1, ddof=1) / np.sqrt(REPEATS)
-    sum_error = means.sum(axis=2).std(axis=1, ddof=1) / np.sqrt(REPEATS)
-    return FeatureValues(means.mean(axis=1), error, {"sum_error": sum_error})
+        means[met] += _onto_features(rows, met // REPEATS, summed)
+    drawings = means.reshape(len(rows), REPEATS, -1)
+    error = drawings.std(axis=1, ddof=1) / np.sqrt(REPEATS)
+    sum_error = drawings.sum(axis=2).std(axis=1, ddof=1) / np.sqrt(REPEATS)
+    return FeatureValues(drawings.mean(axis=1), error, {"sum_error": sum_error})
+
+
+def _onto_features(rows: Rows, row: Integers, maps: Mapping[str, Floats]) -> Floats:
+    """Maps ``(points, *feature shape)`` that belong to rows, summed onto those rows' features, ``(points, features)``."""
+    if not rows.features.varies:
+        return rows.features.sum_onto(maps)
+    total = np.zeros((len(row), len(rows.features)))
+    for one in np.unique(row):
+        here = row == one
+        found = rows.features.of_row(one).sum_onto({name: values[here] for name, values in maps.items()})
+        total[here, : found.shape[1]] = found
+    return total
 
 
 def _spread_evenly(drawings: int, points: int, references: int, rng: np.random.Generator) -> tuple[Floats, Integers]:

@@ -18,6 +18,7 @@ class SquaregradParams(NoisyParams):
 @attribution(
     modalities={"tabular", "image", "series"},
     paper="https://arxiv.org/abs/1806.10758",
+    version=2,  # noise is drawn with 32 bits: other copies than before
     cost=cost,
     laws=("null_feature", "symmetry", "implementation_invariance"),
     signed=False,
@@ -39,4 +40,4 @@ def squaregrad(model: Differentiable, rows: Rows, params: SquaregradParams, rng:
         score, and cannot be compared between inputs in different units (years and euros); the strength of the noise is a
         choice that changes them. Features with more elements sum more.
     """
-    return averaged(model, rows, params, rng, lambda _row, gradients: {name: g**2 for name, g in gradients.items()})
+    return averaged(model, rows, params, rng, lambda _rows, gradients: {name: g**2 for name, g in gradients.items()})

@@ -20,6 +20,7 @@ class VargradParams(NoisyParams):
 @attribution(
     modalities={"tabular", "image", "series"},
     paper="https://arxiv.org/abs/1810.03307",
+    version=2,  # noise is drawn with 32 bits: other copies than before
     cost=cost,
     laws=("null_feature", "symmetry", "implementation_invariance"),
     signed=False,
@@ -43,13 +44,13 @@ def vargrad(model: Differentiable, rows: Rows, params: VargradParams, rng: np.ra
     """
     means: dict[int, tuple[int, dict[str, Floats]]] = {}
 
-    def squares(row: int, gradients: Mapping[str, Floats]) -> dict[str, Floats]:
-        seen, before = means.pop(row, (0, {}))
-        found = {name: recursive_squares(g, before.get(name), seen) for name, g in gradients.items()}
-        count = seen + len(next(iter(gradients.values())))
-        means.clear()  # rows come in order: no more than one mean is held
-        means[row] = count, {name: mean for name, (_, mean) in found.items()}
-        return {name: square for name, (square, _) in found.items()}
+    def squares(part: slice, gradients: Mapping[str, Floats]) -> dict[str, Floats]:
+        seen, before = means.pop(part.start, (0, {}))
+        found = {name: recursive_squares(np.moveaxis(g, 1, 0), before.get(name), seen) for name, g in gradients.items()}
+        count = seen + next(iter(gradients.values())).shape[1]
+        means.clear()  # rows come in order: no more than one mean of each is held
+        means[part.start] = count, {name: mean for name, (_, mean) in found.items()}
+        return {name: np.moveaxis(square, 0, 1) for name, (square, _) in found.items()}
 
     return averaged(model, rows, params, rng, squares, skipped=1)  # the first gradient has none before it
 

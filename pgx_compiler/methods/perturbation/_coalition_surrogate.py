@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from pgx_compiler.methods.perturbation._positive_matrix import inverse_of
 from pgx_compiler.methods.perturbation._random_masks import in_blocks
 from runtimes.capabilities import Floats, Integers
 
@@ -199,18 +200,12 @@ def fit_without_each(signs: Floats, response: Floats, whole: float, setting: Set
         setting: what `learn` has found.
         centres: positions of the pairs that are fitted.
     """
-    from scipy.linalg.lapack import dpotrf, dpotri
-
     known = np.concatenate([signs[centres], np.ones((1, signs.shape[1]))])
     target = np.append(response[centres], whole)
     kernel = _kernel(known, known, setting)
     ridge = max(setting.ridge, 1e-9)
     kernel[np.diag_indices(len(kernel))] += ridge
-    upper, failed = dpotrf(kernel)
-    if failed:
-        raise np.linalg.LinAlgError("the surrogate's kernel is not positive")
-    inverse = dpotri(upper)[0]
-    inverse = np.triu(inverse) + np.triu(inverse, 1).T
+    inverse = inverse_of(kernel)
     weights = inverse @ target
     residuals = response.copy()
     others = np.setdiff1d(np.arange(len(signs)), centres)

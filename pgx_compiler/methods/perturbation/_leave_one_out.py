@@ -10,6 +10,7 @@ from functools import cached_property
 
 import numpy as np
 
+from pgx_compiler.methods.perturbation._positive_matrix import inverse_of
 from pgx_compiler.methods.perturbation._surrogate_columns import Columns
 from runtimes.capabilities import Floats, Integers
 
@@ -106,7 +107,7 @@ def regress(kernel: Floats, told: Floats, penalty: float) -> KernelRegression:
     matrix = np.ones((n + 1, n + 1))
     matrix[:n, :n] = kernel + penalty * np.eye(n)
     matrix[n, n] = 0.0
-    return KernelRegression(np.asarray(np.linalg.inv(matrix), np.float64), told, penalty)
+    return KernelRegression(inverse_of(matrix), told, penalty)
 
 
 def most_like(kernel: Floats, told: Floats, wanted: Floats, penalties: Sequence[float]) -> KernelRegression:

@@ -103,14 +103,19 @@ def random_subsets(features: int, sizes: Integers, rng: np.random.Generator) -> 
 
     Up to a threshold, which sorting alone gives: ranking takes four times as long, and sorting 64 bits twice as long as 32.
     Two equal numbers at the threshold, which of 32 bits come once in some ten million draws, are told apart by their place.
+    A word of 64 bits is drawn for two numbers, in the time that one of 32 would take.
     """
     masks = np.empty((len(sizes), features), bool)
     for part in in_blocks(len(sizes), features):
-        uniform = rng.integers(0, 2**32, masks[part].shape, np.uint32)
-        threshold = np.take_along_axis(np.sort(uniform, axis=1), sizes[part, None] - 1, axis=1)
-        np.less_equal(uniform, threshold, out=masks[part])
-        for tied in np.flatnonzero(np.count_nonzero(masks[part], axis=1) != sizes[part]):
-            smallest = np.argsort(uniform[tied], kind="stable")[: sizes[part][tied]]
+        wanted = masks[part].size
+        words = rng.integers(0, 2**64 - 1, -(-wanted // 2), np.uint64, endpoint=True)
+        uniform = words.view(np.uint32)[:wanted].reshape(-1, features)
+        ordered, size, row = np.sort(uniform, axis=1), sizes[part], np.arange(len(uniform))
+        threshold = ordered[row, size - 1]
+        np.less_equal(uniform, threshold[:, None], out=masks[part])
+        next_one = ordered[row, np.minimum(size, features - 1)]
+        for tied in np.flatnonzero((next_one == threshold) & (size < features)):
+            smallest = np.argsort(uniform[tied], kind="stable")[: size[tied]]
             masks[part.start + tied] = np.isin(np.arange(features), smallest)
     return masks
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pgx_compiler.methods.perturbation._positive_matrix import inverse_of
 from pgx_compiler.methods.perturbation._random_masks import (
     in_blocks,
     precision_of_errors,
@@ -61,7 +62,7 @@ def fit_ridge(masks: Masks, worth: Floats, weights: Floats, penalty: float, draw
         moments += kept.T @ response[part]
     floor = 1e-10 * (np.trace(gram) / max(1, features)) + 1e-300
     gram[np.diag_indices(features)] += max(penalty, floor)
-    inverse = np.asarray(np.linalg.inv(gram), np.float64)
+    inverse = inverse_of(gram)
     coefficients = inverse @ moments
     missed, variance = np.empty_like(response), np.zeros_like(coefficients)
     exactly = precision_of_errors(gram, inverse)

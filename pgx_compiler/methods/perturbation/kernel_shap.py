@@ -11,6 +11,7 @@ from pgx_compiler.methods.declaration import Cost, Params, Shape, attribution
 from pgx_compiler.methods.perturbation import _precision
 from pgx_compiler.methods.perturbation._own_coalitions import estimate
 from pgx_compiler.methods.perturbation._paired_coalitions import PairedCoalitions, all_pairs
+from pgx_compiler.methods.perturbation._positive_matrix import inverse_of
 from pgx_compiler.methods.perturbation._random_masks import precision_of_errors, weighted_sum
 from pgx_compiler.modalities.game import Game
 from runtimes.capabilities import Floats, Integers
@@ -104,7 +105,7 @@ def regress(design: PairedCoalitions, worth: Floats, of_complement: Floats, tota
         gram += membership.T @ membership
         moments += membership.T @ response[part]
     # Constants are no deviation: fill that direction, with the gram's own scale, so that the matrix has an inverse.
-    inverse = np.linalg.inv(gram + np.trace(gram) / features**2)
+    inverse = inverse_of(gram + np.trace(gram) / features**2)
     deviations = inverse @ moments
     deviations -= deviations.mean(axis=0)
     variance = np.zeros((features, outputs))

@@ -10,6 +10,7 @@ from pgx_compiler.evidence.results import Matrix, RowReport, Statement
 from pgx_compiler.methods.declaration import Cost, Params, Quantity, Shape, local_explanation
 from pgx_compiler.methods.perturbation._own_coalitions import worth_of_pairs
 from pgx_compiler.methods.perturbation._paired_coalitions import PairedCoalitions, all_pairs, draw_pairs
+from pgx_compiler.methods.perturbation._positive_matrix import inverse_of
 from pgx_compiler.methods.perturbation.kernel_shap import regress
 from pgx_compiler.modalities.game import Game
 from runtimes.capabilities import Floats, Integers
@@ -163,7 +164,7 @@ def fit_pairs(design: PairedCoalitions, response: Floats) -> Pairs:
     weighted = columns * design.weights[:, None]
     gram = weighted.T @ columns
     gram[np.diag_indices(len(gram))] += 1e-10 * np.trace(gram) / len(gram)
-    inverse = np.linalg.inv(gram)
+    inverse = inverse_of(gram)
     coefficients = inverse @ (weighted.T @ response)
     influence = weighted @ inverse
     leverage = np.minimum(np.einsum("pu,pu->p", influence, columns), 1 - 1e-9)
