@@ -31,6 +31,7 @@ class Cluster:
     def __init__(self, folder):
         self.folder = folder
         self.before = descendants(os.getpid())
+        self.answers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
         self.engine = ray_cluster.open_engine(
             Setting(2, folder / "store", folder / "boxes", folder, modules=WORK, address="local")
         )
@@ -158,7 +159,7 @@ def test_workers_import_nothing_from_the_drivers_working_folder(cluster):
 
 
 def test_the_drivers_own_signals_are_its_own(cluster):
-    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    assert {number: signal.getsignal(number) for number in cluster.answers} == cluster.answers
 
 
 def test_a_machine_with_other_software_does_no_job(cluster, monkeypatch):

@@ -126,16 +126,23 @@ def regress(design: PairedCoalitions, worth: Floats, of_complement: Floats, tota
 
 
 def _variance(sizes: Integers, unseen: Floats, influence: NDArray[Any], residuals: Floats) -> Floats:
-    """Sandwich estimator over the drawn pairs, within sizes, with the finite population correction."""
-    _, starts, size, counts = np.unique(sizes, return_index=True, return_inverse=True, return_counts=True)
+    """Sandwich estimator over the drawn pairs, within sizes, with the finite population correction.
+
+    Squared distances from the mean of a size are squares less the square of the sum over the number: no pass for the centring.
+    """
+    held, starts, size, counts = np.unique(sizes, return_index=True, return_inverse=True, return_counts=True)
     factor = (unseen * (counts / np.maximum(counts - 1, 1))[size])[:, None]
-    centre = np.where(counts > 1, 1 / counts, 0.0)[:, None].astype(influence.dtype)
+    of_sums = np.where(counts > 1, factor[starts, 0] / counts, 0.0)[:, None]
+    of_size = (sizes == held[:, None]).astype(influence.dtype)  # a product with it adds up faster than in runs
     variance = np.empty((influence.shape[1], residuals.shape[1]))
     for output in range(residuals.shape[1]):
         scale = (
             float(np.abs(residuals[:, output]).max()) or 1.0
         )  # whatever unit the score has, single precision holds it
         scores = influence * (residuals[:, output, None] / scale).astype(influence.dtype)
-        scores -= (np.add.reduceat(scores, starts, axis=0) * centre)[size]
-        variance[:, output] = weighted_sum(np.square(scores, out=scores), factor)[:, 0] * scale**2
+        sums = of_size @ scores
+        about_zero = weighted_sum(np.square(scores, out=scores), factor)[:, 0]
+        about_mean = about_zero - weighted_sum(np.square(sums, out=sums), of_sums)[:, 0]
+        # Where all pairs of a size say the same, the difference is a rounding error of either sign.
+        variance[:, output] = np.maximum(about_mean, 0.0) * scale**2
     return variance
