@@ -5,6 +5,7 @@
 
 import contextlib
 import importlib.metadata
+import itertools
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -18,7 +19,7 @@ from pgx_compiler.analysis.resolved import DataFile, MaskFile, ModelFile, Vocabu
 from pgx_compiler.deliver import copy_evidence, keep_ground, occasion_key, occasion_of, write_factsheet
 from pgx_compiler.diagnostics.diagnostic import AuthorError, Code, Diagnostic, Diagnostics
 from pgx_compiler.evidence.canonical import plain
-from pgx_compiler.evidence.locks import NoLocks
+from pgx_compiler.evidence.locks import NoLocks, try_lock_folder
 from pgx_compiler.evidence.manifest import BadManifest, open_folder, read_manifest
 from pgx_compiler.evidence.store import LaterLayout, Store, write_atomically
 from pgx_compiler.execute.journal import Foreseeing, Journal, Listener, Setup, Several
@@ -64,6 +65,13 @@ NO_LOCKS = Code(
     "no-locks",
     "The evidence store cannot be locked, so that two runs might hurt one another: its file system has no locks (some network "
     "file systems), or the place of its locks is a link or belongs to somebody else. PGX_STORE names a store elsewhere.",
+)
+
+FOLDER_IN_USE = Code(
+    5018,
+    "folder-in-use",
+    "Another run is writing to the same folder at this moment, and the files of the two would be mixed. `--output` names "
+    "another one; runs without it have a new folder each.",
 )
 
 
@@ -181,7 +189,7 @@ def run(
     started = datetime.now(UTC)
     folder = Path(output) if output else _default_folder(plan, store, started)
     try:
-        with _taking_part(store):
+        with _folder_of_ones_own(folder, named=output is not None) as folder, _taking_part(store):
             return _run(plan, store, folder, started, means, observer, outlook, listeners)
     except OSError as error:
         raise _cannot_write(error, folder, store) from error
@@ -205,6 +213,35 @@ def _taking_part(store: Store) -> Iterator[None]:
     with held:
         store.ledger.check_end()
         yield
+
+
+@contextlib.contextmanager
+def _folder_of_ones_own(folder: Path, named: bool) -> Iterator[Path]:
+    """The run's folder, that no other run writes to meanwhile; of a folder that nobody named, one that is new.
+
+    Raises AuthorError, OSError.
+    """
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(2))
+    for place in [folder] if named else itertools.chain([folder], numbered):
+        try:
+            place.mkdir(parents=True, exist_ok=named)
+        except FileExistsError:
+            if named:
+                raise
+            continue  # two runs of one plan have begun in the same second
+        try:
+            held = try_lock_folder(place)
+        except NoLocks:  # evidence does not depend on it: the store has locks of its own
+            yield place
+            return
+        if held is None:
+            help_ = "wait until it has ended, or name another folder with --output"
+            raise AuthorError(
+                Diagnostics([Diagnostic(FOLDER_IN_USE, f"another run is writing to {place}", None, help_)])
+            )
+        with held:
+            yield place
+        return
 
 
 @dataclass(frozen=True)

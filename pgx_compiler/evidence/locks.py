@@ -46,6 +46,14 @@ class Held:
         self.release()
 
 
+def try_lock_folder(folder: Path) -> Held | None:
+    """Have a folder that exists to oneself, without any file in it; None where somebody else has it. Raises as `try_lock`."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    if not _taken(descriptor, folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        return None
+    return Held(descriptor, folder, fleeting=False)
+
+
 def try_lock(path: Path, *, shared: bool = False, fleeting: bool = False, wait: bool = False) -> Held | None:
     """Take a lock; None where somebody else holds it.
 
@@ -61,19 +69,28 @@ def try_lock(path: Path, *, shared: bool = False, fleeting: bool = False, wait: 
     make_folder(path.parent)
     while True:
         descriptor = _open(path)
-        try:
-            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            os.close(descriptor)
+        if not _taken(
+            descriptor, path.parent, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+        ):
             return None
-        except OSError as error:
-            os.close(descriptor)
-            if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
-                raise NoLocks(f"the file system of {path.parent} keeps no locks ({error.strerror})") from error
-            raise
         if _still_there(descriptor, path):
             return Held(descriptor, path, fleeting)
         os.close(descriptor)  # its holder has finished and unlinked it: what is there now is another lock
+
+
+def _taken(descriptor: int, folder: Path, how: int) -> bool:
+    """Whether the lock of an open file is ours now; else the file is closed."""
+    try:
+        fcntl.flock(descriptor, how)
+    except BlockingIOError:
+        os.close(descriptor)
+        return False
+    except OSError as error:
+        os.close(descriptor)
+        if error.errno in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
+            raise NoLocks(f"the file system of {folder} keeps no locks ({error.strerror})") from error
+        raise
+    return True
 
 
 def _open(path: Path) -> int:

@@ -8,6 +8,9 @@ import pytest
 from tests_project import SMALL_TREES, make_project, write_spec
 
 from pgx_compiler.cli import main
+from pgx_compiler.diagnostics.diagnostic import AuthorError
+from pgx_compiler.driver import _folder_of_ones_own
+from pgx_compiler.evidence.locks import try_lock_folder
 
 
 @pytest.fixture
@@ -235,3 +238,27 @@ def test_an_archive_of_objects_is_refused(project, capsys):
     status, said = said_by(capsys, "check", write_spec(project, "digits"))
     assert status == 2
     assert "digits-train.npz" in said
+
+
+@pytest.mark.frameworks
+def test_a_folder_that_another_run_is_writing_to(project, capsys):
+    folder = project / "out"
+    folder.mkdir()
+    spec = write_spec(project, "german-credit-trees", SMALL_TREES)
+    with try_lock_folder(folder):
+        status, said = said_by(capsys, "run", spec, "-o", folder)
+        assert status == 2
+        assert "PGX5018" in said
+        assert "--output" in said
+        assert list(folder.iterdir()) == []
+    assert said_by(capsys, "run", spec, "-o", folder)[0] in (0, 1)
+
+
+def test_two_runs_of_one_second_have_a_folder_each(tmp_path):
+    with _folder_of_ones_own(tmp_path / "runs" / "x", named=False) as first:
+        with _folder_of_ones_own(tmp_path / "runs" / "x", named=False) as second:
+            assert [first.name, second.name] == ["x", "x-2"]
+        with pytest.raises(AuthorError), _folder_of_ones_own(first, named=True):
+            pass
+    with _folder_of_ones_own(first, named=True) as again:
+        assert again == first
