@@ -1,6 +1,6 @@
 """Faults of the operating system, struck into a real run: full disk, input/output errors, no permission, no files left, short writes.
 
-    python benchmarks/execution/syscall_faults.py [--times 6] [--levels 8]     (needs strace; the full disk needs user namespaces)
+    python benchmarks/execution/syscall_faults.py [--times 6] [--levels 8] [--only KILL]     (needs strace; the full disk needs user namespaces)
 
 For each system call, error and some of the calls that touch the store or the run's folder: a run of a small audit meets the fault, ends with a documented status and without a
 traceback; then a run without the fault completes from what is there, with the same factsheet. Each fault has to be seen in the
@@ -47,6 +47,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=6, help="places at which each fault is struck (default 6)")
     parser.add_argument("--levels", type=int, default=8, help="levels at which the disk is full (default 8)")
+    parser.add_argument("--only", default="", help="faults whose name holds this word: KILL, fsync, EIO")
     options = parser.parse_args()
     tally: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -63,7 +64,7 @@ def main() -> int:
             print({call: len(numbers) for call, numbers in places.items()}, flush=True)
             faults = [f"{call}:error={error}" for call, errors in FAULTS.items() for error in errors]
             faults += [f"{call}:signal=KILL" for call in KILLED]
-            for fault in faults:
+            for fault in [one for one in faults if options.only in one]:
                 for when in spread(places.get(fault.split(":")[0], []), options.times):
                     tally[one(place, wanted, f"{fault}:when={when}")] += 1
             tally[one(place, wanted, "fsync:delay_enter=100000")] += 1
