@@ -55,6 +55,24 @@ def _uncalled(k: Any) -> Any:
     return model
 
 
+def _convnext(k: Any) -> Any:
+    """As `keras.applications` makes them, but small: with layers of its own (`LayerScale`, `StochasticDepth`)."""
+    from keras.src.applications.convnext import ConvNeXt
+
+    sizes = {"depths": [1, 1, 1, 1], "projection_dims": [4, 4, 6, 6], "drop_path_rate": 0.5}
+    return ConvNeXt(**sizes, weights=None, input_shape=(32, 32, 3), classes=3, include_preprocessing=False)
+
+
+def _scaled_branch(k: Any) -> Any:
+    """As in InceptionResNetV2 of `keras.applications`, with its `CustomScaleLayer`."""
+    from keras.src.applications.inception_resnet_v2 import CustomScaleLayer
+
+    x = k.Input((6, 6, 2), name="x")
+    branch = k.layers.Conv2D(2, 3, padding="same", activation="tanh")(x)
+    joined = CustomScaleLayer(0.3)([x, branch])
+    return k.Model(x, k.layers.Dense(3, "softmax")(k.layers.Flatten()(joined)))
+
+
 def _residual(k: Any) -> Any:
     x = k.Input((4,), name="x")
     hidden = k.layers.Dense(4, "gelu")(x)
@@ -242,4 +260,6 @@ ZOO: dict[str, Kind] = {
         (6,),
         "regression",
     ),
+    "convnext": Kind(_convnext, {"x": (32, 32, 3)}, (3,), tolerance=1e-2),
+    "scaled_branch": Kind(_scaled_branch, {"x": (6, 6, 2)}, (3,)),
 }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runtimes.formats.keras_names import KERAS_CLASSES, KERAS_MODULES, MARKERS, OPERATIONS
+from runtimes.formats.keras_names import KERAS_CLASSES, KERAS_MODULES, MARKERS, OF_NETWORKS, OPERATIONS
 from runtimes.powers import NO_POWERS, Powers
 from runtimes.target import ModelFileError
 
@@ -90,6 +90,8 @@ def _why_foreign(value: dict[str, Any], kind: str, powers: Powers) -> tuple[str,
         return "is registered by no name", ""
     if module in OPERATIONS:
         return ("", "") if kind in OPERATIONS[module] else (f"is not an allowed operation of `{module}`", "")
+    if kind in OF_NETWORKS.get(str(module), ()):
+        return "", ""
     if module is not None and module not in KERAS_MODULES:
         return f"comes from the module `{str(module)[:80]}`", ""
     return ("", "") if kind in KERAS_CLASSES else ("is not on the list of allowed Keras classes", "")

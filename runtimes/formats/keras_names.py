@@ -69,6 +69,12 @@ KERAS_CLASSES = frozenset(
     f"{_LAYERS} {_MODELS} {_QUANTISED} {_INITIALIZERS} {_REGULARIZERS} {_OPTIMIZERS} {_LOSSES} {_METRICS}".split()
 )
 
+OF_NETWORKS = {
+    "keras.src.applications.convnext": frozenset({"LayerScale", "StochasticDepth"}),
+    "keras.src.applications.inception_resnet_v2": frozenset({"CustomScaleLayer"}),
+}
+"""Layers that Keras keeps beside the networks that use them: module to its allowed classes. Sums and products, no code."""
+
 _NUMPY = """
 Absolute Add All Any Argmax Amax Amin Clip Concatenate Cos Divide ExpandDims Exp Expm1 Log Log1p Matmul Max Maximum Mean Min Minimum
 Multiply Negative Power Reshape Sin Sqrt Square Squeeze Stack Subtract Sum Tanh Transpose TrueDivide GetItem

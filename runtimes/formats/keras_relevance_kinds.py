@@ -25,7 +25,7 @@ AFFINE = frozenset({"BatchNormalization", "Normalization", "Rescaling"})
 """An element times a number plus a number. A batch normalisation is folded into the linear layer before it, where there is
 one; what stands at the input passes relevance unchanged; elsewhere the added number absorbs its share, as a bias does."""
 
-SCALED = frozenset({"RMSNormalization", "UnitNormalization"})
+SCALED = frozenset({"RMSNormalization", "UnitNormalization", "LayerScale"})
 """An element times a number that is taken as given: relevance passes unchanged."""
 
 CENTRED = frozenset({"LayerNormalization"})
@@ -63,7 +63,7 @@ _MOVED = """
 InputLayer Flatten Reshape Permute RepeatVector Concatenate Dropout SpatialDropout1D SpatialDropout2D
 SpatialDropout3D GaussianDropout GaussianNoise AlphaDropout ActivityRegularization Identity Masking
 Embedding ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D Cropping3D UpSampling1D
-UpSampling3D CenterCrop ExpandDims Squeeze Transpose GetItem Stack Cast
+UpSampling3D CenterCrop ExpandDims Squeeze Transpose GetItem Stack Cast StochasticDepth
 """
 MOVED = frozenset(_MOVED.split())
 """Elements change their place, or nothing at all: relevance goes with them."""

@@ -11,7 +11,7 @@ _KEEPS_WORDS = """
 Activation Softmax Sigmoid Dropout ReLU LeakyReLU PReLU ELU ThresholdedReLU Identity BatchNormalization
 LayerNormalization GroupNormalization RMSNormalization UnitNormalization SpectralNormalization Normalization Rescaling
 GaussianNoise GaussianDropout AlphaDropout SpatialDropout1D SpatialDropout2D SpatialDropout3D Masking
-ActivityRegularization MultiHeadAttention GroupQueryAttention
+ActivityRegularization MultiHeadAttention GroupQueryAttention LayerScale StochasticDepth CustomScaleLayer
 """
 _KEEPS = frozenset(_KEEPS_WORDS.split())
 """Layers whose output is shaped as their (first) input."""

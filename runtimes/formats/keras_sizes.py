@@ -6,7 +6,8 @@ from typing import Any
 
 _WEIGHTLESS_WORDS = """
 Pooling Dropout Flatten Reshape Activation Softmax ReLU Padding Cropping Add Concatenate Multiply Subtract Rescaling
-Permute Identity InputLayer Noise Average Maximum Minimum UpSampling RepeatVector Masking ELU
+Permute Identity InputLayer Noise Average Maximum Minimum UpSampling RepeatVector Masking ELU StochasticDepth
+CustomScaleLayer
 """
 _WEIGHTLESS = tuple(_WEIGHTLESS_WORDS.split())
 """Parts of the names of layers that hold no weights."""
@@ -34,6 +35,8 @@ def _layer_weights(layer: Mapping[str, Any]) -> int | None:
         return 0
     if kind == "Embedding":
         return int(settings["input_dim"]) * int(settings["output_dim"])
+    if kind == "LayerScale":
+        return int(settings["projection_dim"])
     if not shape or not isinstance(shape[-1], int) or settings.get("data_format") == "channels_first":
         return None
     channels = int(shape[-1])

@@ -141,6 +141,10 @@ def test_settings_that_the_file_does_not_offer_are_refused(archive: Archive, add
         ({"class_name": "Lambda"}, "`evil` is refused: Lambda holds code"),
         ({"class_name": "TFSMLayer"}, "TFSMLayer is not on the list"),
         ({"class_name": "system", "module": "os"}, "system comes from the module `os`"),
+        (
+            {"class_name": "Layer", "module": "keras.src.applications.convnext"},
+            "Layer comes from the module `keras.src.applications.convnext`",
+        ),
         ({"class_name": "Dense", "registered_name": "mine>Dense"}, r"custom object \(`mine>Dense`\)"),
         ({"class_name": "get_file", "module": "keras.utils"}, "module `keras.utils`"),
         ({"class_name": "function", "module": "builtins", "config": "eval"}, "a function of its own"),

@@ -24,10 +24,6 @@ LEAST_A_FEATURE = 4
 BLOCK = 2**15
 """Numbers: 256 KiB, of which the second-level cache of a processor of today holds a few."""
 
-SINGLE_UP_TO = 100.0
-"""Largest diagonal of a matrix times that of its inverse, 1 where the columns are uncorrelated, up to which products with the
-inverse are taken in single precision: a standard error then keeps four to five digits, at half the time."""
-
 Fit = Callable[[Masks, Floats], tuple[Floats, Floats]]
 """Masks ``(n, features)`` and their worth ``(n, k)`` to values and standard errors, ``(features, k)`` each."""
 
@@ -80,12 +76,6 @@ def in_blocks(rows: int, features: int) -> Iterator[slice]:
     """
     step = max(1, BLOCK // max(1, features))
     return (slice(start, start + step) for start in range(0, rows, step))
-
-
-def precision_of_errors(gram: Floats, inverse: Floats) -> type[np.float32] | type[np.float64]:
-    """In which precision a standard error may be computed (never a value): single where the matrix is well-conditioned."""
-    condition = float(np.diag(gram).max(initial=0.0)) * float(np.abs(np.diag(inverse)).max(initial=0.0))
-    return np.float32 if condition < SINGLE_UP_TO else np.float64
 
 
 def weighted_sum(squares: NDArray[Any], weights: Floats) -> Floats:

@@ -4,12 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pgx_compiler.methods.perturbation._positive_matrix import inverse_of
-from pgx_compiler.methods.perturbation._random_masks import (
-    in_blocks,
-    precision_of_errors,
-    weighted_sum,
-)
+from pgx_compiler.methods.perturbation._centred_masks import CentredMasks, solve
+from pgx_compiler.methods.perturbation._random_masks import in_blocks, weighted_sum
 from pgx_compiler.modalities.game import Masks
 from runtimes.capabilities import Floats
 
@@ -50,29 +46,17 @@ def fit_ridge(masks: Masks, worth: Floats, weights: Floats, penalty: float, draw
     mean = weights @ worth / total
     response = root * (worth - mean)
 
-    def scaled(part: slice) -> Floats:
-        kept: Floats = masks[part] - middle
-        kept *= root[part]
-        return kept
+    least = 1e-10 / max(1, features)
 
-    gram, moments = np.zeros((features, features)), np.zeros((features, worth.shape[1]))
-    for part in blocks:
-        kept = scaled(part)
-        gram += kept.T @ kept
-        moments += kept.T @ response[part]
-    floor = 1e-10 * (np.trace(gram) / max(1, features)) + 1e-300
-    gram[np.diag_indices(features)] += max(penalty, floor)
-    inverse = inverse_of(gram)
-    coefficients = inverse @ moments
-    missed, variance = np.empty_like(response), np.zeros_like(coefficients)
-    exactly = precision_of_errors(gram, inverse)
-    of_errors, middles, roots = inverse.astype(exactly), middle.astype(exactly), root.astype(exactly)
-    for part in blocks:
-        missed[part] = response[part] - root[part] * (masks[part] @ coefficients - middle @ coefficients)
-        if drawn:
-            kept = np.subtract(masks[part], middles, dtype=exactly)
-            kept *= roots[part]
-            influence = kept @ of_errors
+    def penalised(gram: Floats) -> Floats:
+        return np.diag(np.full(features, max(penalty, least * float(np.trace(gram)) + 1e-300)))
+
+    found = solve(CentredMasks(masks, middle[None], root, blocks), response, penalised)
+    coefficients, missed = found.coefficients, found.missed
+    variance = np.zeros_like(coefficients)
+    if drawn:
+        for part, kept in zip(blocks, found.rows, strict=True):
+            influence = kept @ found.inverse
             leverage = np.einsum("nf,nf->n", influence, kept)[:, None] + own_share[part]
             left = np.maximum(1 - leverage, 1e-9)
             variance += weighted_sum(np.square(influence, out=influence), missed[part] ** 2 / left)

@@ -9,10 +9,10 @@ from pydantic import Field
 from pgx_compiler.evidence.results import FeatureValues
 from pgx_compiler.methods.declaration import Cost, Params, Shape, attribution
 from pgx_compiler.methods.perturbation import _precision
+from pgx_compiler.methods.perturbation._centred_masks import CentredMasks, solve
 from pgx_compiler.methods.perturbation._own_coalitions import estimate
 from pgx_compiler.methods.perturbation._paired_coalitions import PairedCoalitions, all_pairs
-from pgx_compiler.methods.perturbation._positive_matrix import inverse_of
-from pgx_compiler.methods.perturbation._random_masks import precision_of_errors, weighted_sum
+from pgx_compiler.methods.perturbation._random_masks import weighted_sum
 from pgx_compiler.modalities.game import Game
 from runtimes.capabilities import Floats, Integers
 
@@ -98,29 +98,21 @@ def regress(design: PairedCoalitions, worth: Floats, of_complement: Floats, tota
     share, root = (design.sizes / features)[:, None], np.sqrt(design.weights)[:, None]
     response = root * ((worth - of_complement) / 2 - (share - 0.5) * total)
 
-    gram, moments = np.zeros((features, features)), np.zeros((features, outputs))
-    for part in design.blocks():
-        membership: NDArray[Any] = design.masks[part] - share[part]
-        membership *= root[part]
-        gram += membership.T @ membership
-        moments += membership.T @ response[part]
-    # Constants are no deviation: fill that direction, with the gram's own scale, so that the matrix has an inverse.
-    inverse = inverse_of(gram + np.trace(gram) / features**2)
-    deviations = inverse @ moments
-    deviations -= deviations.mean(axis=0)
+    # Constants are no deviation: fill that direction, with the matrix' own scale, so that it has an inverse.
+    found = solve(
+        CentredMasks(design.masks, share, root, list(design.blocks())),
+        response,
+        lambda gram: np.full_like(gram, np.trace(gram) / features**2),
+    )
+    deviations = found.coefficients - found.coefficients.mean(axis=0)
     variance = np.zeros((features, outputs))
-    exactly = precision_of_errors(gram, inverse)
-    of_errors, shares, roots = inverse.astype(exactly), share.astype(exactly), root.astype(exactly)
-    for part in design.blocks():
+    for part, membership in zip(design.blocks(), found.rows, strict=True):
         if not design.unseen[part].any():
             continue  # nothing was drawn
-        membership = np.subtract(design.masks[part], shares[part], dtype=exactly)
-        membership *= roots[part]
-        influence = membership @ of_errors
+        influence = membership @ found.inverse
         leverage = np.minimum(np.einsum("pf,pf->p", influence, membership).astype(np.float64), 1 - 1e-9)
-        fitted = root[part] * (design.masks[part] @ deviations)  # deviations sum to zero: centring changes nothing
         # A fitted point pulls the fit towards itself: its residual is too small by about this factor (HC2).
-        residuals = (response[part] - fitted) / np.sqrt(1 - leverage)[:, None]
+        residuals = found.missed[part] / np.sqrt(1 - leverage)[:, None]
         variance += _variance(design.sizes[part], design.unseen[part], influence, residuals)
     return total / features + deviations, np.sqrt(variance)
 

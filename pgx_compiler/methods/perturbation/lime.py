@@ -142,7 +142,7 @@ def _probability(kept: Integers, features: int, sizes: str) -> Floats:
 
 def kernel(masks: Masks, params: LimeParams) -> Floats:
     """The weight of each coalition: sqrt(exp(-distance^2 / width^2)), 1 for the row itself."""
-    kept = masks.mean(axis=1) if masks.shape[1] else np.ones(len(masks))
+    kept = np.count_nonzero(masks, axis=1) / masks.shape[1] if masks.shape[1] else np.ones(len(masks))
     distance = 1 - np.sqrt(kept) if params.distance == "cosine" else np.sqrt(1 - kept)
     width = WIDTHS[params.distance] if params.kernel_width == "auto" else params.kernel_width
     weights = np.asarray(np.exp(-(distance**2) / (2 * width**2)), np.float64)
