@@ -41,6 +41,7 @@ from pgx_compiler.sealing import RestsOn, list_again, seal_folder
 from pgx_compiler.spec.compose import NOTHING
 from pgx_compiler.spec.emit import composed_text
 from pgx_compiler.spec.overrides import Overrides
+from pgx_compiler.trust.stores import require_own_store
 
 BUDGET_EXCEEDED = Code(
     5010,
@@ -189,8 +190,10 @@ def run(
     started = datetime.now(UTC)
     folder = Path(output) if output else _default_folder(plan, store, started)
     try:
+        unsure = None if os.environ.get("PGX_STORE") else require_own_store(store.root)
         with _folder_of_ones_own(folder, named=output is not None) as folder, _taking_part(store):
-            return _run(plan, store, folder, started, means, observer, outlook, listeners)
+            ran = _run(plan, store, folder, started, means, observer, outlook, listeners)
+            return replace(ran, notes=[*ran.notes, unsure]) if unsure else ran
     except OSError as error:
         raise _cannot_write(error, folder, store) from error
 

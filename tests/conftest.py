@@ -1,6 +1,7 @@
 """Order of the tests: those that take milliseconds before those that import a framework."""
 
 import os
+import tempfile
 
 import pytest
 from hypothesis import settings
@@ -9,6 +10,10 @@ from hypothesis import settings
 settings.register_profile("ci", derandomize=True, deadline=None)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+# what pgx keeps for a person is not that of whoever runs the tests
+_OWN = tempfile.TemporaryDirectory(prefix="pgx-config-")
+os.environ["XDG_CONFIG_HOME"] = _OWN.name
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
