@@ -77,15 +77,19 @@ def _converged(declaration: Declaration, arrays: Mapping[str, Any], findings: li
     if converged is None or not (converged < 1).any():
         return
     short = int((converged < 1).sum())
+    if declaration.stage == "gradient":  # steps on a path, not draws
+        title, error, way = "its most steps", "gap to the difference explained", "Raise `max_steps`, or the tolerance."
+    else:
+        title, error, way = "its budget", "standard error", "Allow more samples, or ask for less precision."
     findings.append(
         Finding(
             "not_converged",
             "warning",
-            f"{declaration.name} met its budget before the precision asked for",
-            f"In {short} of {len(converged)} rows the standard error was still larger than asked when the budget was spent.",
+            f"{declaration.name} came to {title} before the precision asked for",
+            f"In {short} of {len(converged)} rows the {error} was still larger than asked by then.",
             declaration.name,
             ("converged",),
-            ("Allow more samples, or ask for less precision.",),
+            (way,),
         )
     )
 

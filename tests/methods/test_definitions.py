@@ -153,7 +153,7 @@ def test_integrated_gradients_take_more_steps_only_for_rows_whose_gap_is_too_lar
     coarse = method.function(model, rows, IntegratedGradientsParams(steps=2))["x"]
     assert abs(coarse[0, 0] - wanted[0, 0]) > 1.0
     model.spent = Spent()
-    fine = method.function(model, rows, IntegratedGradientsParams(steps=2, tolerance=1e-6, max_steps=256))["x"]
+    fine = method.function(model, rows, IntegratedGradientsParams(steps=2, tolerance=1e-6, max_steps=256)).maps["x"]
     assert np.abs(fine - wanted).max() <= 1e-6
     # Row 1 costs 2 steps, row 0 costs 2 + 4 + 8 + ...: less than if both had been refined.
     tried = [steps for steps in (2, 4, 8, 16, 32, 64, 128, 256) if model.spent.backward - 2 >= 2 * steps - 2]

@@ -3,9 +3,10 @@
 from typing import Annotated
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from pgx_compiler.methods.declaration import Cost, Maps, Params, Shape, attribution
+from pgx_compiler.evidence.results import FeatureValues
+from pgx_compiler.methods.declaration import Cost, Maps, Params, Quantity, Shape, attribution
 from pgx_compiler.methods.gradient._paths import no_path, path_integral, path_starts
 from pgx_compiler.modalities.features import Rows
 from runtimes.capabilities import Differentiable, Floats
@@ -19,9 +20,16 @@ class IntegratedGradientsParams(Params):
     """Points of Gauss-Legendre quadrature on the path from each reference to the row."""
     tolerance: Annotated[float, Field(gt=0)] | None = None
     """Largest gap, in the score's unit, between the sum of a row's values and the difference that they explain. Rows
-    above it are done again with twice the steps, until `max_steps`. Left out: the gap is not looked at."""
+    above it are done again with twice the steps, until `max_steps`; that some stayed above it is a finding. Left out: the
+    gap is not looked at."""
     max_steps: Annotated[int, Field(ge=1, le=4096)] = 512
     """With `tolerance`: steps are not doubled beyond it."""
+
+    @model_validator(mode="after")
+    def _room_to_double(self) -> "IntegratedGradientsParams":
+        if self.tolerance is not None and self.max_steps < self.steps:
+            raise ValueError(f"`max_steps` {self.max_steps} is below `steps` {self.steps}: nothing could be done again")
+        return self
 
 
 def rounds(params: IntegratedGradientsParams) -> list[int]:
@@ -48,9 +56,13 @@ def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
     paper="https://arxiv.org/abs/1703.01365",
     cost=cost,
     laws=("completeness", "null_feature", "linearity", "symmetry", "implementation_invariance", "shift_invariance"),
+    quantities={
+        "gap": Quantity("Distance between a row's sum and the difference that it explains", "score", "median", "lower"),
+        "converged": Quantity("Rows that met the tolerance asked for", "share", "mean", "higher"),
+    },
     admits=admits,
 )
-def integrated_gradients(model: Differentiable, rows: Rows, params: IntegratedGradientsParams) -> Maps:
+def integrated_gradients(model: Differentiable, rows: Rows, params: IntegratedGradientsParams) -> Maps | FeatureValues:
     """Add up the gradient along the straight path from each reference to the row, and average over the references.
 
     Reading:
@@ -67,16 +79,24 @@ def integrated_gradients(model: Differentiable, rows: Rows, params: IntegratedGr
     """
     first, *more = rounds(params)
     maps = path_integral(model, rows, np.arange(len(rows)), first)
-    if params.tolerance is not None:
-        wanted = _differences(model, rows)
-        for steps in more:
-            sums = np.sum([m.reshape(len(rows), -1).sum(axis=1) for m in maps.values()], axis=0)
-            coarse = np.flatnonzero(np.abs(sums - wanted) > params.tolerance)
-            if not len(coarse):
-                break
-            for name, finer in path_integral(model, rows, coarse, steps).items():
-                maps[name][coarse] = finer
-    return maps
+    if params.tolerance is None:
+        return maps
+    wanted = _differences(model, rows)
+    gap = _gap(maps, wanted)
+    for steps in more:
+        coarse = np.flatnonzero(gap > params.tolerance)
+        if not len(coarse):
+            break
+        for name, finer in path_integral(model, rows, coarse, steps).items():
+            maps[name][coarse] = finer
+        gap = _gap(maps, wanted)
+    notes = {"gap": gap, "converged": (gap <= params.tolerance).astype(np.float64)}
+    return FeatureValues(rows.features.sum_onto(maps), notes=notes, maps=maps)
+
+
+def _gap(maps: Maps, wanted: Floats) -> Floats:
+    sums = np.sum([one.reshape(len(wanted), -1).sum(axis=1) for one in maps.values()], axis=0)
+    return np.asarray(np.abs(sums - wanted), np.float64)
 
 
 def _differences(model: Differentiable, rows: Rows) -> Floats:
