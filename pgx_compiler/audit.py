@@ -63,7 +63,8 @@ class Audit:
         """
         files = sorted((self.folder / "evidence" / step).glob("*.npz")) if step in self.steps else []
         if not files:
-            raise KeyError(f"no arrays of a step `{step}`; there are: {', '.join(self.steps)}")
+            there = [name for name in self.steps if any((self.folder / "evidence" / name).glob("*.npz"))]
+            raise KeyError(f"no arrays of a step `{step}`; there are: {', '.join(there)}")
         if len(files) == 1:
             return unarchive(files[0].read_bytes())
         return {f"{file.stem}/{name}": array for file in files for name, array in unarchive(file.read_bytes()).items()}

@@ -110,12 +110,23 @@ class Game:
         parts = []
         first = int(self._targets[0])
         asked = slice(first, first + 1) if self.n_targets == 1 else self._targets  # a slice copies nothing
-        start = 0
+        start, most = 0, len(masks)
         while start < len(masks):
             # Asked anew each time: a handle that runs out of memory goes on with smaller calls.
             step = self.coalitions_per_call
-            part = masks[start : start + step * max(1, rows // (step * self.n_references))]
-            answered = scores(part)
+            part = masks[start : start + min(most, step * max(1, rows // (step * self.n_references)))]
+            try:
+                answered = scores(part)
+            except MemoryError:
+                if len(part) == 1 and scores == self._scores_of_composed:
+                    raise
+                # Fewer coalitions at once; where one alone is too many inside the model, its rows in calls as they fit.
+                self._model.spent.halved += 1
+                if len(part) > 1:
+                    most = len(part) // 2
+                else:
+                    most, scores = len(masks), self._scores_of_composed
+                continue
             if self.n_references == 1:
                 answered = answered[:, self._targets]
             else:
@@ -127,7 +138,13 @@ class Game:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _scores_of_composed(self, masks: Masks) -> Floats:
-        return self._model.predict(self._compose(masks))
+        together = max(1, self._model.rows_per_call)
+        if self.n_references <= together:
+            return self._model.predict(self._compose(masks))
+        # What is composed at once stays within the handle's call, however many references there are.
+        runs = [slice(start, start + together) for start in range(0, self.n_references, together)]
+        parts = [self._model.predict(self._compose(mask[None], run)) for mask in masks for run in runs]
+        return np.concatenate(parts)
 
     def full(self) -> Floats:
         """The score of the row itself, ``(k,)``."""
@@ -168,10 +185,10 @@ class Game:
         row = {name: one[None] for name, one in self._row.items()}
         return self._model.coalitions(row, self._references, self._features.owners)
 
-    def _compose(self, masks: Masks) -> dict[str, NDArray[Any]]:
-        """Model rows for masks: ``(n * references, *feature shape)``, references fastest."""
+    def _compose(self, masks: Masks, references: slice = slice(None)) -> dict[str, NDArray[Any]]:
+        """Model rows for masks: ``(n * references, *feature shape)``, references fastest; for some references alone."""
         padded = np.concatenate([masks, np.ones((len(masks), 1), bool)], axis=1)  # the last column serves what is fixed
-        composed = {name: filling.composed(padded) for name, filling in self._fillings.items()}
+        composed = {name: filling.composed(padded, references) for name, filling in self._fillings.items()}
         for name, padding in self._packed.items():
             composed[name] = _packed(composed[name], padding)
         return composed
@@ -207,14 +224,14 @@ class _Filling:
         self._run = run
         self._owners = np.ascontiguousarray(flat[::run])
 
-    def composed(self, padded: Masks) -> NDArray[Any]:
+    def composed(self, padded: Masks, references: slice) -> NDArray[Any]:
         """``(n * references, *feature shape)``."""
         if self._whole:
-            rows = self._moved(padded)
+            rows = self._moved(padded, references)
         elif self._bits:
-            rows = self._selected(padded)
+            rows = self._selected(padded, references)
         else:
-            rows = np.where(padded[:, None, self._owners], self._row, self._references)
+            rows = np.where(padded[:, None, self._owners], self._row, self._references[references])
         return rows.reshape(-1, *self._shape)
 
     @cached_property
@@ -222,9 +239,9 @@ class _Filling:
         """All runs to choose from: those of the references, then those of the row."""
         return np.concatenate([self._references, self._row[None]]).reshape(-1, self._run)
 
-    def _moved(self, padded: Masks) -> NDArray[Any]:
+    def _moved(self, padded: Masks, references: slice) -> NDArray[Any]:
         keep, runs = padded[:, None, self._owners], np.arange(len(self._owners))
-        of_reference = np.arange(self._count)[:, None] * len(runs) + runs
+        of_reference = np.arange(self._count)[references, None] * len(runs) + runs
         taken: NDArray[Any] = np.take(self._runs, np.where(keep, self._count * len(runs) + runs, of_reference), axis=0)
         return taken
 
@@ -234,12 +251,13 @@ class _Filling:
         differing: NDArray[Any] = self._row.view(self._bits) ^ self._references.view(self._bits)
         return differing
 
-    def _selected(self, padded: Masks) -> NDArray[Any]:
+    def _selected(self, padded: Masks, references: slice) -> NDArray[Any]:
         ones = np.negative(padded.astype(self._bits))  # -1 has every bit set
         # Clipping checks nothing, and no position is out of bounds; in place where one array is enough.
         bits: NDArray[Any] = np.take(ones, self._owners, axis=1, mode="clip")[:, None]
-        bits = np.bitwise_and(bits, self._differing, out=bits if self._count == 1 else None)
-        bits ^= self._references.view(self._bits)
+        differing = self._differing[references]
+        bits = np.bitwise_and(bits, differing, out=bits if len(differing) == 1 else None)
+        bits ^= self._references.view(self._bits)[references]
         return bits.view(self._row.dtype)
 
 

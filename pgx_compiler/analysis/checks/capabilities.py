@@ -52,7 +52,8 @@ _IN_WORDS = {
     "TfExplained": "a model that tf-explain can be run on",
     "AttentionReadable": "layers of attention",
     "RulePropagating": "a way back layer by layer",
-    "TreeEnsemble": "the trees of an ensemble",
+    "TreeEnsemble": "the trees of an ensemble, added up or averaged",
+    "LinearModel": "a linear or logistic model (or one whose score here is linear)",
     "Trainable": "a model that can be trained again",
 }
 _NEEDS = {
