@@ -15,8 +15,10 @@ FILLS: Mapping[str, Mapping[str, Any]] = {
     "fourier": {"size": 10},
     "background": {"size": 20},
     "value": {"value": 0.0},
+    "uniform": {"size": 10},
+    "maximum_distance": {},
 }
-"""10 surrogates and 20 training series are our defaults: each multiplies the model rows of every method."""
+"""10 surrogates or draws and 20 training series are our defaults: each multiplies the model rows of every method."""
 
 
 def series_references(
@@ -26,6 +28,10 @@ def series_references(
 
     - ``mean``: each channel's mean over the training rows and over time. ``value``: a constant. Shared by all rows.
     - ``background``: ``size`` training series drawn without replacement. Shared by all rows.
+    - ``uniform``: ``size`` series, each value drawn evenly from the range of its channel in the training data. Shared by all rows.
+    - ``maximum_distance``: for each row the series that is furthest from it within those ranges: every value at the end of its
+      channel's range that it is further from (uniform and maximum distance: Sturmfels, Lundberg & Lee 2020,
+      https://distill.pub/2020/attribution-baselines).
     - ``interpolation``: each row, where every window is the straight line between the values before and after it, as if
       it alone were removed; at the ends of the series the one value that there is.
     - ``fourier``: ``size`` surrogates of each row with random phases (Theiler et al., 1992,
@@ -50,12 +56,33 @@ def series_references(
         chosen = np.sort(rng.choice(n, size, replace=False))
         made = {name: np.asarray(train[name])[chosen][None].astype(a.dtype) for name, a in held.items()}
         return References(made, f"{size} training series, drawn at random")
+    if kind in ("uniform", "maximum_distance"):
+        return _within_the_range(held, train, fill, rng)
     if kind == "interpolation":
         made = {name: _interpolated(array, features.owners[name])[:, None] for name, array in held.items()}
         return References(made, "each window a straight line between the values beside it")
     drawn = _phases(held, int(fill["size"]), rng)
     made = {name: _surrogates(array, drawn) for name, array in held.items()}
     return References(made, f"{fill['size']} series with the row's own spectrum and random phases")
+
+
+def _within_the_range(
+    held: Mapping[str, NDArray[Any]], train: Inputs, fill: Mapping[str, Any], rng: np.random.Generator
+) -> References:
+    made: dict[str, NDArray[Any]] = {}
+    for name, array in held.items():
+        seen = np.asarray(train[name]).astype(np.float64)
+        low, high = np.nanmin(seen, axis=(0, 1)), np.nanmax(seen, axis=(0, 1))
+        if fill["kind"] == "uniform":
+            drawn = rng.uniform(low, high, (int(fill["size"]), *array.shape[1:]))
+            made[name] = as_numbers(drawn, array.dtype)[None]
+        else:
+            far = np.where(array.astype(np.float64) < (low + high) / 2, high, low)
+            made[name] = as_numbers(far, array.dtype)[:, None]
+    told = f"the range of each channel over {len(next(iter(train.values())))} training rows"
+    if fill["kind"] == "uniform":
+        return References(made, f"{fill['size']} series drawn evenly from {told}")
+    return References(made, f"the series furthest from each row within {told}")
 
 
 def as_numbers(values: Floats, dtype: np.dtype[Any]) -> NDArray[Any]:

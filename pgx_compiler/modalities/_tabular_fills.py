@@ -16,6 +16,8 @@ FILLS: Mapping[str, Mapping[str, Any]] = {
     "kmeans": {"size": 50},
     "conditional": {"size": 20},
     "maximum_distance": {},
+    "value": {"value": 0.0},
+    "uniform": {"size": 10},
 }
 """50 background rows are our default; the standard error of a base value over them is a seventh of the score's spread. 20
 neighbours keep close to the row and still average over it."""
@@ -47,6 +49,10 @@ def table_references(
       than with a background from everywhere, and the values say what tells the row from those like it. It is not the
       distribution given exactly the features that are kept: the neighbours are chosen once, by all features, the removed
       ones included.
+    - ``value``: one number in every column; of text the commonest. What a zero means is the columns' affair: where they are
+      standardised, the mean. Shared by all rows.
+    - ``uniform``: ``size`` rows, each element drawn evenly from the range that it has in the training data (of text, from the
+      words). Elements are drawn by themselves, so that several of a one-hot group may be set. Shared by all rows.
     - ``maximum_distance``: for each row one reference whose every feature has the training value furthest from the row's
       own (of several as far, such as other categories, the commonest), so that no feature of the row is overlooked for
       being like the reference; what images have by the same name (Sturmfels, Lundberg & Lee 2020,
@@ -60,6 +66,14 @@ def table_references(
     if kind == "mean":
         return References({k: _middle(v)[None, None] for k, v in train.items()}, f"mean of {n} training rows")
     size = min(int(fill.get("size", 1)), n)
+    if kind == "value":
+        number = float(fill["value"])
+        told = f"{number:g} in every column" + (", of text the commonest" if _has_text(train) else "")
+        return References({k: _constant(v, number)[None, None] for k, v in train.items()}, told)
+    if kind == "uniform":
+        count = int(fill["size"])
+        told = f"{count} rows, each value drawn evenly from its range over {n} training rows"
+        return References({k: _evenly(v, count, rng)[None] for k, v in train.items()}, told)
     if kind == "background":
         chosen = np.sort(rng.choice(n, size, replace=False))
         return References({k: v[chosen][None] for k, v in train.items()}, f"{size} training rows, drawn at random")
@@ -95,6 +109,36 @@ def _middle(values: NDArray[Any]) -> NDArray[Any]:
         return np.asarray(np.round(values.mean(axis=0, dtype=np.float64))).astype(values.dtype)
     usual = [max(zip(*np.unique(c, return_counts=True), strict=True), key=lambda p: p[1])[0] for c in flat.T]
     return np.array(usual, values.dtype).reshape(values.shape[1:])
+
+
+def _has_text(train: Inputs) -> bool:
+    return any(values.dtype.kind not in "biuf" for values in train.values())
+
+
+def _constant(values: NDArray[Any], number: float) -> NDArray[Any]:
+    """One number for each element, in the elements' own dtype; of text the commonest."""
+    if values.dtype.kind not in "biuf":
+        return _middle(values)
+    if values.dtype.kind in "iu":
+        limits = np.iinfo(values.dtype)
+        number = float(np.clip(round(number), limits.min, limits.max))
+    return np.full(values.shape[1:], number, values.dtype)
+
+
+def _evenly(values: NDArray[Any], count: int, rng: np.random.Generator) -> NDArray[Any]:
+    """``(count, *feature shape)``, each element evenly from its own range, whole numbers with both ends; text from its words."""
+    if values.dtype.kind == "f":
+        low, high = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+        drawn = rng.uniform(low.astype(np.float64), high.astype(np.float64), (count, *values.shape[1:]))
+        return drawn.astype(values.dtype)
+    if values.dtype.kind in "biu":
+        whole = rng.integers(
+            values.min(axis=0), values.max(axis=0), (count, *values.shape[1:]), np.int64, endpoint=True
+        )
+        return whole.astype(values.dtype)
+    flat = values.reshape(len(values), -1)
+    words = np.stack([rng.choice(np.unique(column), count) for column in flat.T], axis=1)
+    return words.astype(values.dtype).reshape(count, *values.shape[1:])
 
 
 def _furthest(train: Inputs, rows: Inputs, features: FeatureMap) -> dict[str, NDArray[Any]]:

@@ -15,7 +15,7 @@ from runtimes.capabilities import Floats, Inputs
 DRAWING = "heat_map"
 KEYS = frozenset({"windows", "channels", "together"})
 FILLS = _series_fills.FILLS
-OWN_FILLS = frozenset({"interpolation", "fourier"})
+OWN_FILLS = frozenset({"interpolation", "fourier", "maximum_distance"})
 DEFAULT_FILL = "mean"
 
 WINDOWS = 16

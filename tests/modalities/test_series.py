@@ -207,3 +207,18 @@ def test_mistakes_are_said_before_anything_runs(tmp_path, changes, message):
     changes = {"data.test": None, "explain.rows": {"from": "train", "sample": 2}, **changes}
     found = said(project, changes)
     assert any(message in told for told in found), found
+
+
+def test_even_draws_and_the_furthest_series_stay_within_each_channels_range():
+    rng = np.random.default_rng(0)
+    train = {"x": np.stack([rng.uniform(-1, 1, (50, 6)), rng.uniform(10, 30, (50, 6))], axis=-1).astype(np.float32)}
+    rows, features = {"x": train["x"][:3]}, features_of({"x": (6, 2)})
+    low, high = train["x"].min(axis=(0, 1)), train["x"].max(axis=(0, 1))
+    drawn = fill(rows, train, "uniform", features, size=200).inputs["x"]
+    assert drawn.shape == (1, 200, 6, 2)
+    assert ((drawn >= low) & (drawn <= high)).all()
+    np.testing.assert_allclose(drawn.mean(axis=(0, 1, 2)), (low + high) / 2, atol=0.05 * (high - low).max())
+    far = fill(rows, train, "maximum_distance", features).inputs["x"]
+    assert far.shape == (3, 1, 6, 2)
+    ends = np.where(np.abs(rows["x"] - low) > np.abs(rows["x"] - high), low, high)
+    np.testing.assert_array_equal(far[:, 0], ends)

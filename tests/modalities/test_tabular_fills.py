@@ -121,3 +121,34 @@ def test_the_furthest_value_is_a_known_one_and_words_are_as_far_apart_as_each_ot
     # Known are 1, 4 and 2 (middle 7/3): from 1.5 it is 4, from the middle too, from 4 it is 1.
     assert held["n"][:, 0].tolist() == [4.0, 4.0, 1.0]
     assert held["w"][:, 0].tolist() == ["a", "b", "b"]
+
+
+def mixed():
+    rng = np.random.default_rng(0)
+    words = np.array(["red", "blue", "blue"], dtype=object)[rng.integers(0, 3, 200)]
+    train = {"n": rng.uniform(-2, 5, 200), "c": rng.integers(3, 9, 200).astype(np.int16), "w": words}
+    train["n"][::9] = np.nan
+    features = tabular.feature_map(dict.fromkeys(train, ()), {"columns": tuple(train)})
+    return train, {name: array[:2] for name, array in train.items()}, features
+
+
+def test_a_constant_stands_in_every_column_of_numbers_and_the_commonest_word_in_others():
+    train, rows, features = mixed()
+    found = fill(rows, train, "value", features, value=0.6)
+    assert [found.inputs[name].tolist() for name in train] == [[[0.6]], [[1]], [["blue"]]]
+    assert found.inputs["c"].dtype == np.int16
+    assert found.name == "0.6 in every column, of text the commonest"
+    assert fill(rows, train, "value", features, value=1e9).inputs["c"].tolist() == [[32767]]
+
+
+def test_even_draws_cover_the_range_of_each_element_and_no_more():
+    train, rows, features = mixed()
+    drawn = fill(rows, train, "uniform", features, size=1000).inputs
+    low, high = np.nanmin(train["n"]), np.nanmax(train["n"])
+    assert drawn["n"].shape == (1, 1000)
+    assert low <= drawn["n"].min() < low + 0.05
+    assert high - 0.05 < drawn["n"].max() <= high
+    assert abs(drawn["n"].mean() - (low + high) / 2) < 4 * (high - low) / np.sqrt(12 * 1000)
+    assert sorted(set(drawn["c"][0].tolist())) == [3, 4, 5, 6, 7, 8]
+    assert set(drawn["w"][0]) == {"red", "blue"}
+    assert abs((drawn["w"][0] == "red").mean() - 0.5) < 0.07

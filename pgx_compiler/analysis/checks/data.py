@@ -121,7 +121,11 @@ def _bind_images(context: Context, split: str, file: DataFile) -> dict[str, tupl
         return None
     if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] > 4 >= shape[0]):
         message = f"the images are {in_words(shape)}, not height × width (× channels)"
-        help_ = f"if the model reads channels first, say so: `model.inputs: {{{tensor.name}: {{layout: NCHW}}}}`"
+        help_ = "other shapes are read as `modality: tabular`, or as `series` where one axis is time"
+        if len(shape) == 3 and "onnx" in context.models:  # what a Keras file reads has its channels last
+            help_ = f"if the model reads channels first, say so: `model.inputs: {{{tensor.name}: {{layout: NCHW}}}}`"
+        elif len(shape) > 3:
+            help_ = "volumes are not read: a model of two axes and channels is, or one that makes its volume of a table itself"
         context.error(WRONG_KIND, message, at, help_)
         return None
     if moved:
