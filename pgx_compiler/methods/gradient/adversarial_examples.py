@@ -51,7 +51,8 @@ class AdversarialExamplesParams(Params):
     classes: Annotated[int, Field(ge=1, le=1000)] = 10
     """Of ``deepfool``: classes that a row may be moved to, those with the highest scores (the paper's, for many classes)."""
     strengths: Annotated[tuple[Strength, ...], Field(min_length=1, max_length=32)] = _STRENGTHS
-    """Of ``pgd`` and ``fgsm``: how far any value may be moved, as shares of its range; the smallest that succeeds is kept."""
+    """Of ``pgd`` and ``fgsm``: how far any value may be moved, as shares of its range; the smallest that succeeds is
+    kept, and its change then shortened by halving to where the decision just differs: what is reported lies below it."""
     compared: Annotated[int, Field(ge=0, le=10000)] = 500
     """Training rows among which the nearest one with another decision is looked for, to say what a distance means."""
 

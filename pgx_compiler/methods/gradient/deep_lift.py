@@ -50,6 +50,8 @@ def deep_lift(model: RulePropagating, rows: Rows, params: DeepLiftParams) -> Map
         that give the same answers may get different values. Where features interact it approximates Shapley values and
         integrated gradients and equals neither. Values depend on the references: an element equal to all references gets
         zero. Only the rescale rule is applied: positive and negative contributions that cancel within a unit stay hidden.
+        Where a layer masks steps (zeros, say), a reference may be masked otherwise than the row, and what that changes is
+        nobody's: the values then miss the difference, which `completeness_gap` shows.
     """
     references = len(rows.references)
     maps = {name: np.zeros(array.shape) for name, array in rows.inputs.items()}

@@ -75,7 +75,8 @@ def integrated_gradients(model: Differentiable, rows: Rows, params: IntegratedGr
         The path leads through inputs that may never occur, half one thing and half another; the model's
         gradient there counts as much as at the row. The values depend on the references: an element equal to
         all references gets zero. They are no causal effects, and equal to Shapley values only where features
-        do not interact.
+        do not interact. Where a layer masks steps (zeros, say), the score jumps as the path leaves or enters the mask, and
+        no number of steps closes the gap.
     """
     first, *more = rounds(params)
     maps = path_integral(model, rows, np.arange(len(rows)), first)

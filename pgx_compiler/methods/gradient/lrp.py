@@ -38,8 +38,9 @@ class LrpParams(Params):
     """Of the alpha-beta rule: weight of negative contributions, ``alpha`` - 1. A sum without any hands on ``alpha`` times
     what it was given."""
     biases: bool = True
-    """Whether biases take their share of relevance. If not, all of the score is put down to the input, however much of it
-    the network would have said of any input."""
+    """Whether biases take their share of relevance. If not, the score is put down to the input, however much of it the network
+    would have said of any input; but for what reaches a unit that is alive by its bias alone, or in which the rule finds
+    nothing to share among: ``absorbed`` says how much."""
     first: Literal["box", "flat", "w_squared"] | None = None
     """The rule of the first layer. Left out: as the composite says."""
     low: float | None = None

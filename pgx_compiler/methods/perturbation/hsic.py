@@ -13,15 +13,18 @@ from pydantic import Field
 
 from pgx_compiler.evidence.results import FeatureValues
 from pgx_compiler.methods.declaration import Cost, Params, Quantity, Shape, attribution
+from pgx_compiler.methods.perturbation import _precision
 from pgx_compiler.methods.perturbation._binary_dependence import Dependence, dependence_on
 from pgx_compiler.methods.perturbation._random_masks import (
     Samples,
     all_coalitions,
     are_all_affordable,
+    ask_in_rounds,
     forward_rows,
     most_draws,
 )
-from pgx_compiler.modalities.game import Game
+from pgx_compiler.modalities.game import Game, Masks
+from runtimes.capabilities import Floats
 
 LEVEL = 0.05
 """False discovery rate of the features counted as detected."""
@@ -36,6 +39,9 @@ class HsicParams(Params):
     """Random masks asked of the model for each row; ``auto``: 2 for each feature, and 2048, as many as Kernel SHAP asks for
     (peers take 500 on a grid of 64 cells). Rounded down to an even number; never fewer than 4 for each feature. Where there
     are no more coalitions than that, all are asked and the values are exact."""
+    precision: _precision.Precision = None
+    """Stop as soon as the largest standard error of the row's values is below this share of their sum (or of the largest
+    one, where that is larger); ``samples`` is then the most that is asked. Not given: all ``samples`` are asked."""
 
 
 def cost(params: HsicParams, shape: Shape) -> Cost:
@@ -55,6 +61,7 @@ def cost(params: HsicParams, shape: Shape) -> Cost:
     unit="",
     quantities={
         "detected": Quantity("Features on which the score depends (5 % false discoveries allowed)", "features"),
+        **_precision.QUANTITIES,
     },
 )
 def hsic(game: Game, params: HsicParams, rng: np.random.Generator) -> FeatureValues:
@@ -75,14 +82,33 @@ def hsic(game: Game, params: HsicParams, rng: np.random.Generator) -> FeatureVal
     features = game.n_features
     if are_all_affordable(params.samples, features):
         masks, worth = all_coalitions(game)
-        drawn = False
-    else:
-        masks = rng.random((most_draws(params.samples, features), features)) < 0.5
-        worth, drawn = game.value(masks), True
-    found = [dependence_on(masks, worth[:, output], drawn) for output in range(game.n_targets)]
-    values = np.stack([one.values for one in found], axis=1)
-    error = np.stack([one.standard_error for one in found], axis=1)
-    return FeatureValues(values, error, {"detected": np.array([detected(one, drawn) for one in found], np.float64)})
+        found, notes = _of_outputs(masks, worth, drawn=False), _precision.notes(len(masks), params.precision, True)
+        return _told(found, notes, drawn=False)
+    seen: list[list[Dependence]] = []
+
+    def fit(masks: Masks, worth: Floats) -> tuple[Floats, Floats]:
+        seen.append(_of_outputs(masks, worth, drawn=True))
+        return _values(seen[-1])
+
+    asked = ask_in_rounds(
+        game, lambda count: rng.random((count, features)) < 0.5, params.samples, params.precision, fit
+    )
+    return _told(seen[-1], _precision.notes(len(asked.masks), params.precision, asked.converged), drawn=True)
+
+
+def _of_outputs(masks: Masks, worth: Floats, *, drawn: bool) -> list[Dependence]:
+    return [dependence_on(masks, worth[:, output], drawn) for output in range(worth.shape[1])]
+
+
+def _values(found: list[Dependence]) -> tuple[Floats, Floats]:
+    """Values and standard errors, ``(features, k)`` each."""
+    return np.stack([one.values for one in found], axis=1), np.stack([one.standard_error for one in found], axis=1)
+
+
+def _told(found: list[Dependence], notes: dict[str, float], *, drawn: bool) -> FeatureValues:
+    values, error = _values(found)
+    counted = np.array([detected(one, drawn) for one in found], np.float64)
+    return FeatureValues(values, error, {"detected": counted, **notes})
 
 
 def detected(found: Dependence, drawn: bool) -> int:

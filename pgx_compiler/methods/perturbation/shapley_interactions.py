@@ -8,8 +8,14 @@ from pydantic import Field
 
 from pgx_compiler.evidence.results import Matrix, RowReport, Statement
 from pgx_compiler.methods.declaration import Cost, Params, Quantity, Shape, local_explanation
+from pgx_compiler.methods.perturbation import _precision
 from pgx_compiler.methods.perturbation._own_coalitions import worth_of_pairs
-from pgx_compiler.methods.perturbation._paired_coalitions import PairedCoalitions, all_pairs, draw_pairs
+from pgx_compiler.methods.perturbation._paired_coalitions import (
+    PairedCoalitions,
+    StagedCoalitions,
+    all_pairs,
+    draw_pairs,
+)
 from pgx_compiler.methods.perturbation._positive_matrix import inverse_of
 from pgx_compiler.methods.perturbation.kernel_shap import regress
 from pgx_compiler.modalities.game import Game
@@ -37,6 +43,10 @@ class ShapleyInteractionsParams(Params):
     for each feature and 2048, or 4 for each pair of features if that is more. Never fewer than 3 for each pair of features
     are asked: fewer leave the regression open. Where there are no more coalitions than that, all are asked, and the result is
     exact."""
+    precision: _precision.Precision = None
+    """Stop as soon as the largest standard error of the row's interactions is below this share of the difference between score
+    and base value (or of the strongest interaction, where that is larger); ``samples`` is then the most that is asked. Not
+    given: all ``samples`` are asked."""
     top: Annotated[int, Field(ge=1)] = 3
     """Pairs of features that are stated, strongest first (own default)."""
 
@@ -84,7 +94,7 @@ def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
                              better="higher"),
         "strongest": Quantity("Size of the strongest interaction", "score"),
         "standard_error": Quantity("Mean standard error of an interaction", "score", better="lower"),
-        "samples": Quantity("Coalitions asked for one row", "coalitions", "mean", "lower"),
+        **_precision.QUANTITIES,
     },
 )  # fmt: skip
 def shapley_interactions(game: Game, params: ShapleyInteractionsParams, rng: np.random.Generator) -> RowReport:
@@ -109,13 +119,11 @@ def shapley_interactions(game: Game, params: ShapleyInteractionsParams, rng: np.
     features = game.n_features
     full, empty = game.full(), game.empty()
     if features < 2:
-        return RowReport(
-            {"interaction_share": 0.0, "fidelity": 1.0, "strongest": 0.0, "standard_error": 0.0, "samples": 0.0}
-        )
-    design = draw_pairs(features, pair_budget(params, features), rng)
-    worth, rest = worth_of_pairs(game, design)
+        none = {"interaction_share": 0.0, "fidelity": 1.0, "strongest": 0.0, "standard_error": 0.0}
+        return RowReport({**none, **_precision.notes(0, params.precision, converged=True)})
+    asked = _asked(game, params, float(full[0]), float(empty[0]), rng)
+    design, worth, rest, even = asked.design, asked.worth, asked.rest, asked.even
     values, _ = regress(design, worth[:, :1], rest[:, :1], (full - empty)[:1])
-    even = fit_pairs(design, (worth[:, 0] + rest[:, 0]) / 2 - (full[0] + empty[0]) / 2)
     matrix = np.zeros((features, features))
     matrix[even.first, even.second] = even.interactions
     matrix += matrix.T
@@ -128,7 +136,7 @@ def shapley_interactions(game: Game, params: ShapleyInteractionsParams, rng: np.
         "fidelity": _fidelity(design, (worth[:, 0] - rest[:, 0]) / 2, values[:, 0], even),
         "strongest": float(np.abs(even.interactions).max()),
         "standard_error": float(even.error.mean()),
-        "samples": 2.0 * len(design.masks),
+        **_precision.notes(2.0 * len(design.masks), params.precision, asked.converged),
     }
     arrays = {"interactions": picture, "standard_error_of_pairs": _square(even, even.error, features)}
     largest = max(float(np.abs(side).max()) for side in (worth, rest, full, empty))
@@ -149,6 +157,47 @@ class Pairs:
     left: Floats
     """``(pairs of coalitions,)``: what the fit leaves of each mean, as if that pair had been left out of it."""
     response: Floats
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What was asked of the model, and the interactions that were fitted to it."""
+
+    design: PairedCoalitions
+    worth: Floats
+    rest: Floats
+    even: Pairs
+    converged: bool
+
+
+def _asked(
+    game: Game, params: ShapleyInteractionsParams, full: float, empty: float, rng: np.random.Generator
+) -> _Asked:
+    """Ask pairs of coalitions; with a precision more and more of one design, until it is met or the budget is spent."""
+    features, budget = game.n_features, pair_budget(params, game.n_features)
+
+    def fitted(design: PairedCoalitions, worth: Floats, rest: Floats) -> Pairs:
+        return fit_pairs(design, (worth[:, 0] + rest[:, 0]) / 2 - (full + empty) / 2)
+
+    if params.precision is None:
+        design = draw_pairs(features, budget, rng)
+        worth, rest = worth_of_pairs(game, design)
+        return _Asked(design, worth, rest, fitted(design, worth, rest), converged=True)
+    staged = StagedCoalitions(features, budget, rng)
+    answers = np.full((2, len(staged.whole.masks), game.n_targets), np.nan)
+    pairs = min(budget, max(_precision.FIRST_LOOK, -(-3 * features * (features - 1) // 4), 2 * features))
+    while True:
+        taken, design = staged.beginning(pairs)
+        fresh = taken[np.isnan(answers[0, taken, 0])]
+        masks = staged.whole.masks[fresh]
+        answers[:, fresh] = game.value(np.concatenate([masks, ~masks])).reshape(2, len(fresh), -1)
+        worth, rest = answers[:, taken]
+        even = fitted(design, worth, rest)
+        found, error, total = even.interactions[:, None], even.error[:, None], np.array([full - empty])
+        over = _precision.excess(found, error, total, params.precision)
+        if over <= 1.0 or pairs >= budget:
+            return _Asked(design, worth, rest, even, over <= 1.0)
+        pairs = _precision.next_look(pairs, over, budget)
 
 
 def fit_pairs(design: PairedCoalitions, response: Floats) -> Pairs:

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from pgx_compiler.evidence.results import FeatureValues
 from pgx_compiler.methods.declaration import Cost, Params, Quantity, Shape, attribution
+from pgx_compiler.methods.perturbation import _precision
 from pgx_compiler.methods.perturbation._random_masks import all_coalitions
 from pgx_compiler.modalities.game import Game, Masks
 from runtimes.capabilities import Floats
@@ -32,6 +33,9 @@ class SobolIndicesParams(Params):
     """Random masks in which every feature is switched once: each costs one coalition more than there are features. ``auto``:
     as many as 2 coalitions for each feature, and 2048, allow, and no fewer than 32 (Fel et al.). Where all coalitions cost
     no more, all are asked and the indices are exact."""
+    precision: _precision.Precision = None
+    """Stop as soon as the largest standard error of the row's indices is below this share of their sum (or of the largest
+    one, where that is larger); ``designs`` is then the most that is drawn. Not given: all ``designs`` are drawn."""
 
 
 def designs_of(params: SobolIndicesParams, features: int) -> int:
@@ -63,6 +67,7 @@ def cost(params: SobolIndicesParams, shape: Shape) -> Cost:
     quantities={
         "spread": Quantity("Standard deviation of the score over random coalitions", "score"),
         "sum": Quantity("Sum of the total indices (1: features do not interact)"),
+        **_precision.QUANTITIES,
     },
 )
 def sobol_indices(game: Game, params: SobolIndicesParams, rng: np.random.Generator) -> FeatureValues:
@@ -82,11 +87,32 @@ def sobol_indices(game: Game, params: SobolIndicesParams, rng: np.random.Generat
         exceed 1.
     """
     if is_exact(params, game.n_features):
-        values, spread = _exact(*all_coalitions(game))
-        error = np.zeros_like(values)
+        masks, worth = all_coalitions(game)
+        values, spread = _exact(masks, worth)
+        error, notes = np.zeros_like(values), _precision.notes(len(masks), params.precision, converged=True)
     else:
-        values, error, spread = _estimate(game, designs_of(params, game.n_features), rng)
-    return FeatureValues(values, error, {"spread": spread, "sum": values.sum(axis=0)})
+        values, error, spread, notes = _drawn(game, params, rng)
+    return FeatureValues(values, error, {"spread": spread, "sum": values.sum(axis=0), **notes})
+
+
+def _drawn(
+    game: Game, params: SobolIndicesParams, rng: np.random.Generator
+) -> tuple[Floats, Floats, Floats, dict[str, float]]:
+    """Indices, errors, spread and notes of designs that are drawn until the precision is met or the budget spent."""
+    features, most = game.n_features, designs_of(params, game.n_features)
+    designs = most if params.precision is None else min(most, LEAST_DESIGNS)
+    switched = np.concatenate([np.zeros((1, features), bool), np.eye(features, dtype=bool)])
+    worth = np.zeros((0, features + 1, game.n_targets))
+    while True:
+        drawn = rng.random((designs - len(worth), features)) < 0.5
+        asked = game.value((drawn[:, None, :] ^ switched).reshape(-1, features))
+        worth = np.concatenate([worth, asked.reshape(len(drawn), features + 1, game.n_targets)])
+        values, error, spread = _estimate(worth)
+        wanted = params.precision
+        over = 0.0 if wanted is None else _precision.excess(values, error, values.sum(axis=0), wanted)
+        if over <= 1.0 or designs == most:
+            return values, error, spread, _precision.notes(designs * (features + 1), wanted, over <= 1.0)
+        designs = _precision.next_look(designs, over, most)
 
 
 def _exact(masks: Masks, worth: Floats) -> tuple[Floats, Floats]:
@@ -104,13 +130,14 @@ def _share(part: Floats, variance: Floats, largest: Floats) -> Floats:
     return np.asarray(np.where(varies, part / np.where(varies, variance, 1.0), 0.0), np.float64)
 
 
-def _estimate(game: Game, designs: int, rng: np.random.Generator) -> tuple[Floats, Floats, Floats]:
-    """Indices, their standard errors ``(features, k)``, and the spread of the score ``(k,)``."""
-    features = game.n_features
-    drawn = rng.random((designs, features)) < 0.5
-    masks = drawn[:, None, :] ^ np.concatenate([np.zeros((1, features), bool), np.eye(features, dtype=bool)])
-    worth = game.value(masks.reshape(-1, features)).reshape(designs, features + 1, game.n_targets)
-    parts = ((worth[:, 1:] - worth[:, :1]) ** 2 / 4).reshape(designs, features, -1)
+def _estimate(worth: Floats) -> tuple[Floats, Floats, Floats]:
+    """Indices, their standard errors ``(features, k)``, and the spread of the score ``(k,)``.
+
+    Args:
+        worth: of each design's mask, and with each of its features switched, ``(designs, 1 + features, k)``.
+    """
+    designs = len(worth)
+    parts = (worth[:, 1:] - worth[:, :1]) ** 2 / 4
     largest = np.abs(worth).max(axis=(0, 1))
     worth = worth - worth.mean(axis=(0, 1))  # a large offset would cost digits of the variance
     # A mask with one feature switched is as random as the mask: all of them tell the variance.
