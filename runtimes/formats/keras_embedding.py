@@ -4,8 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from runtimes.capabilities import IDS
+import numpy as np
+from numpy.typing import NDArray
+
+from runtimes.capabilities import IDS, Integers
 from runtimes.formats.keras_file import KerasFile
+from runtimes.formats.keras_layers import in_place_of_call, replaced
+from runtimes.formats.keras_runtime import keras, tensorflow
 from runtimes.target import TensorFacts
 
 
@@ -92,21 +97,33 @@ def looked_up_as(model: Any, embedded: Mapping[str, tuple[str, ...]], given: Map
 
     Masks are still made of the ids, by the layers themselves.
     """
-    replaced: list[tuple[Any, Any]] = []
+    changes: list[tuple[Any, str, Any]] = []
     for name, layers in embedded.items():
         start = 0
         for layer in map(model.get_layer, layers):
             stop = start + int(layer.output_dim)
-            part = given[name][..., start:stop]
-            replaced.append((layer, layer.call))
-            layer.call = _giving(part)
+            changes += in_place_of_call(layer, _giving(given[name][..., start:stop]))
             start = stop
-    try:
+    with replaced(changes):
         yield
-    finally:
-        for layer, call in replaced:
-            layer.call = call
 
 
 def _giving(part: Any) -> Any:
     return lambda _ids: part
+
+
+def looked_up(table: Any, ids: Integers) -> NDArray[np.float32]:
+    """What an embedding layer gives for ids, ``(*ids, width)`` float32.
+
+    Raises:
+        ValueError: the table is quantised in a manner that Keras' own lookup does not undo.
+    """
+    mode = table.dtype_policy.quantization_mode
+    if not mode:
+        return np.asarray(table.embeddings)[ids]
+    if mode not in ("int8", "int4"):
+        raise ValueError(f"what layer `{table.name}` (Embedding quantised to {mode}) looks up is not known as numbers")
+    # The weights are codes, packed in pairs where they have four bits. The layer itself makes numbers of them, each id once.
+    known, places = np.unique(ids, return_inverse=True)
+    found = keras().ops.convert_to_numpy(table.quantized_call(tensorflow().constant(known, "int32")))
+    return np.asarray(found, np.float32)[places.reshape(ids.shape)]

@@ -20,6 +20,9 @@ from runtimes.target import TensorFacts
 Through = Callable[[Any], Any]
 """What becomes of what a layer gives."""
 
+_CALLS = ("call", "quantized_call")
+"""Keras runs the second one of a layer whose weights are quantised; operations between layers have the first one alone."""
+
 
 class LooksInside(ABC):
     """Part of a Keras handle; see `runtimes.capabilities.LayerDifferentiable`, `Rectified` and `AttentionReadable`.
@@ -229,14 +232,24 @@ class Kept:
 @contextmanager
 def passing(layers: Iterable[tuple[Any, Through]]) -> Iterator[None]:
     """While a call of the model is traced, what the layers give passes through functions."""
-    calls = ("call", "quantized_call")
-    changes = [(layer, name, _through(getattr(layer, name), then)) for layer, then in layers for name in calls]
+    changes = [(layer, name, _through(getattr(layer, name), then)) for layer, then in layers for name in _CALLS]
     with replaced(changes):
         yield
 
 
 def _through(call: Any, then: Through) -> Any:
     return lambda *args, **kwargs: then(call(*args, **kwargs))
+
+
+def call_of(operation: Any) -> Any:
+    """What Keras runs of a layer, or of an operation between layers, when it is called."""
+    policy = getattr(operation, "dtype_policy", None)
+    return operation.quantized_call if getattr(policy, "quantization_mode", None) else operation.call
+
+
+def in_place_of_call(operation: Any, called: Any) -> list[tuple[Any, str, Any]]:
+    """The changes for `replaced` by which ``called`` is run in place of a layer or operation, quantised or not."""
+    return [(operation, name, called) for name in _CALLS if hasattr(operation, name)]
 
 
 @contextmanager

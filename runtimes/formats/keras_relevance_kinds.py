@@ -119,6 +119,12 @@ def _why(layer: Any, heads: frozenset[str]) -> str | None:
         return without_rule(layer, _last(layer) if at_head else frozenset())
     if kind in WRAPPING:
         held = [settings[key] for key in ("layer", "backward_layer") if isinstance(settings.get(key), dict)]
+        coded = [one for one in held if _quantised(one["config"])]
+        if coded:
+            # Keras runs such a layer on its codes as if they were weights: its answers are not those of the layer.
+            return (
+                f"layer `{coded[0]['config'].get('name')}` (quantised to {_quantised(coded[0]['config'])}) in `{name}`"
+            )
         if kind == "Bidirectional" and any(one.get("class_name") not in RECURRENT for one in held):
             return f"layer `{name}` ({kind} of {', '.join(str(one.get('class_name')) for one in held)})"
         return next((f"{why} in `{name}`" for one in held if (why := _why(one, frozenset()))), None)
@@ -133,6 +139,8 @@ def _why(layer: Any, heads: frozenset[str]) -> str | None:
         settings, at_head = cell["config"], False
     if _activation(settings) in TOGETHER and not at_head:
         return f"layer `{name}` ({kind} with {_activation(settings)})"
+    if kind in ATTENDING | LINEAR and (mode := _quantised(settings)) and (mode != "int8" or kind in ATTENDING):
+        return f"layer `{name}` ({kind} quantised to {mode})"
     if settings.get("data_format") == "channels_first":
         return f"layer `{name}` ({kind} with channels first)"
     return None
@@ -150,6 +158,37 @@ def _names(value: Any) -> list[str]:
         return [value[0]]
     items = value.values() if isinstance(value, dict) else value if isinstance(value, list) else []
     return [name for item in items for name in _names(item)]
+
+
+def _quantised(settings: Mapping[str, Any]) -> str:
+    """What the weights of a layer are quantised to; of a map of policies the first that says so; empty where none does."""
+    return _mode(settings.get("dtype"))
+
+
+def _mode(policy: Any) -> str:
+    """``int8`` of ``int8_from_float32``, as a name or as its parts; the size of blocks (``int4/128``) left out."""
+    if isinstance(policy, str):
+        return policy.partition("_from_")[0].partition("/")[0] if "_from_" in policy else ""
+    inner = policy.get("config") if isinstance(policy, dict) else None
+    if not isinstance(inner, dict):
+        return ""
+    if isinstance(inner.get("mode"), str):
+        return str(inner["mode"]).partition("/")[0]
+    named = inner.get("policy_map")
+    others = list(named.values()) if isinstance(named, dict) else []
+    parts = (inner.get("name"), inner.get("default_policy"), *others)
+    return next((found for part in parts if (found := _mode(part))), "")
+
+
+def activation_name(operation: Any) -> str:
+    """The name of the activation that a layer or operation has, or is; empty where it has none."""
+    kind = type(operation).__name__
+    if kind in ("ReLU", "Relu", "Relu6"):
+        slope = getattr(operation, "negative_slope", 0.0)
+        return "relu" if not slope else ""
+    if kind in ("Sigmoid", "HardSigmoid"):
+        return "hard_sigmoid" if kind == "HardSigmoid" else "sigmoid"
+    return str(getattr(getattr(operation, "activation", None), "__name__", ""))
 
 
 def _activation(settings: Mapping[str, Any]) -> str:

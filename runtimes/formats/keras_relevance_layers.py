@@ -6,14 +6,17 @@ from typing import Any
 
 from runtimes.capabilities import Rule, Rules
 from runtimes.formats import keras_relevance_kinds as kinds
+from runtimes.formats.keras_layers import call_of, in_place_of_call
 from runtimes.formats.keras_relevance_attention import attending, value_of
 from runtimes.formats.keras_relevance_linear import Sums, can_fold, folded, sums_of
+from runtimes.formats.keras_relevance_quantised import is_quantised, not_undone, own_sums, rounded
 from runtimes.formats.keras_relevance_recurrent import OF_INPUTS, Unrolled
 from runtimes.formats.keras_relevance_rules import propagated, stabilised
 from runtimes.formats.keras_runtime import keras, tensorflow
 
 Call = Callable[..., Any]
 
+_OF_FIRST = frozenset({"box"})
 _SPARED = 1e-6
 """How far denominators of plain sums and means are kept away from zero."""
 
@@ -94,15 +97,18 @@ class Backwards:
         """What to replace of the model's layers."""
         found = []
         for operation in operations_in(self._model, through=True):
-            made = self._made(operation, operation.call)
+            call = call_of(operation)
+            made = self._made(operation, call)
             if made is not None:
-                found.append((operation, "call", self._noting(operation, made, operation.call)))
+                found += in_place_of_call(operation, self._noting(operation, made, call))
         return found
 
     def _made(self, operation: Any, call: Call) -> Call | None:
         kind = type(operation).__name__
+        if kind in kinds.LINEAR | kinds.ATTENDING | {"TimeDistributed"} and not_undone(operation):
+            return lambda *args, **kwargs: self._refused(operation, call(*args, **kwargs), floats_of(args))
         if kind in kinds.LINEAR:
-            return lambda x, *_args, **_kwargs: self._linear(operation, x)
+            return lambda x, *_args, **_kwargs: self._linear(operation, call, x)
         if kind in kinds.AFFINE:
             return lambda x, *args, **kwargs: self._scaled(operation, call, x, args, kwargs)
         if kind in kinds.ELEMENTWISE | kinds.SCALED:
@@ -129,7 +135,8 @@ class Backwards:
         """What has no rule is refused where relevance gets there: a layer of another output is none of our business."""
 
         def backwards(_relevance: Any) -> list[Any]:
-            raise ValueError(f"there is no rule for layer `{operation.name}` ({type(operation).__name__})")
+            said = f"{type(operation).__name__} {not_undone(operation)}".strip()
+            raise ValueError(f"there is no rule for layer `{operation.name}` ({said})")
 
         return routed(given, sources, backwards)
 
@@ -146,7 +153,7 @@ class Backwards:
                 self._note(
                     self._boxes, given, self._moved_box(sources[0], lambda x: call(*with_floats(args, [x]), **kwargs))
                 )
-            activation = _activation_name(operation)
+            activation = kinds.activation_name(operation)
             keeps = kind in kinds.MOVED | kinds.WINNING | kinds.SHARED - {"Subtract"}
             if activation in ("relu", "relu6", "softplus", "sigmoid", "exponential") or (
                 keeps and sources and all(id(source) in self._positive for source in sources)
@@ -189,44 +196,48 @@ class Backwards:
             (r.biases for place, r in self._rules if place in places), True
         )
 
-    def _linear(self, layer: Any, x: Any) -> Any:
-        given = self._summed(layer, sums_of(layer), x)
+    def _linear(self, layer: Any, call: Call, x: Any) -> Any:
+        given = self._summed(layer, sums_of(layer), x, given=own_sums(layer, call, x))
         active = getattr(layer, "activation", None)
         if active is not None and active is not keras().activations.linear:
             inner = given
-            if _activation_name(layer) in kinds.TOGETHER:
+            if kinds.activation_name(layer) in kinds.TOGETHER:
                 return self._refused(layer, active(inner), [inner])
             given = routed(active(inner), [inner], lambda relevance: [relevance])
         else:
             self._note(self._fresh, given, (layer, x))
         return given
 
-    def _summed(self, layer: Any, steps: list[Sums], x: Any, of_first: frozenset[str] = frozenset({"box"})) -> Any:
+    def _summed(
+        self, layer: Any, steps: list[Sums], x: Any, of_first: frozenset[str] = _OF_FIRST, given: Any = None
+    ) -> Any:
         """A weighted sum (or several, one after the other), by the rule of the layer's place.
 
-        Rules ``of_first`` are for the first sum alone: the others go by epsilon.
+        Rules ``of_first`` are for the first sum alone: the others go by epsilon. ``given`` is what the layer itself makes of it.
         """
         rule, box = self._rule(layer, id(x) in self._boxes), self._boxes.get(id(x))
         positive = id(x) in self._positive
-        passed = [x]
+        tf, passed = tensorflow(), [rounded(layer, x)]
         for step in steps:
             passed.append(step.forward(passed[-1]))
 
         def backwards(relevance: Any) -> list[Any]:
+            relevance = tf.cast(relevance, passed[-1].dtype)
             for place in range(len(steps) - 1, -1, -1):
                 # A box is known of the input alone, so that what follows its first sum takes a rule without one.
                 own = replace(rule, name="epsilon") if place and rule.name in of_first else rule
                 known = positive and not place
                 relevance = propagated(own, steps[place], passed[place], relevance, box, known)
-            return [relevance]
+            return [tf.cast(relevance, x.dtype)]
 
-        return routed(passed[-1], [x], backwards)
+        return routed(passed[-1] if given is None else given, [x], backwards)
 
     def _scaled(self, operation: Any, call: Call, x: Any, args: Any, kwargs: Any) -> Any:
         """An element times a number plus a number; of a batch normalisation, together with the layer that it stands on."""
         layer, source = self._fresh.get(id(x), (None, None))
         if type(operation).__name__ == "BatchNormalization" and layer is not None and can_fold(layer, operation):
-            return self._summed(layer, folded(layer, operation), source)
+            given = call(x, *args, **kwargs) if is_quantised(layer) else None
+            return self._summed(layer, folded(layer, operation), source, given=given)
         if id(x) in self._boxes or self._spares_bias(operation):
             return self._passed(call, (x, *args), kwargs)
         return self._shared(call, (x, *args), kwargs)
@@ -366,7 +377,7 @@ class Backwards:
 def _steps_singly(layer: Any) -> bool:
     """Whether a recurrent layer has one cell of a known kind, whose activation makes a number of one."""
     cell = getattr(layer, "cell", None)
-    return type(cell).__name__ in kinds.CELLS and _activation_name(cell) not in kinds.TOGETHER
+    return type(cell).__name__ in kinds.CELLS and kinds.activation_name(cell) not in kinds.TOGETHER
 
 
 def with_floats(args: Any, terms: list[Any]) -> Any:
@@ -381,13 +392,3 @@ def _normalised_axes(operation: Any, x: Any) -> list[int]:
     axis = getattr(operation, "axis", -1)
     axes = list(axis) if isinstance(axis, list | tuple) else [axis]
     return [one % x.shape.rank for one in axes]
-
-
-def _activation_name(operation: Any) -> str:
-    kind = type(operation).__name__
-    if kind in ("ReLU", "Relu", "Relu6"):
-        slope = getattr(operation, "negative_slope", 0.0)
-        return "relu" if not slope else ""
-    if kind in ("Sigmoid", "HardSigmoid"):
-        return "hard_sigmoid" if kind == "HardSigmoid" else "sigmoid"
-    return str(getattr(getattr(operation, "activation", None), "__name__", ""))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from runtimes.formats.keras_relevance_quantised import kernel_of
 from runtimes.formats.keras_runtime import keras, tensorflow
 
 
@@ -36,9 +37,9 @@ def sums_of(layer: Any) -> list[Sums]:
     bias = layer.bias if getattr(layer, "use_bias", getattr(layer, "bias", None) is not None) else None
     bias = None if bias is None else _tensor(bias)
     if kind == "Dense":
-        return [Sums(ops.matmul, _tensor(layer.kernel), bias)]
+        return [Sums(ops.matmul, _tensor(kernel_of(layer)), bias)]
     if kind == "EinsumDense":
-        return [Sums(lambda x, kernel: ops.einsum(layer.equation, x, kernel), _tensor(layer.kernel), bias)]
+        return [Sums(lambda x, kernel: ops.einsum(layer.equation, x, kernel), _tensor(kernel_of(layer)), bias)]
     placed = {"data_format": layer.data_format, "dilation_rate": layer.dilation_rate}
     if kind.startswith("Separable"):
         first = _convolving(layer, ops.depthwise_conv, {**placed, "strides": layer.strides})

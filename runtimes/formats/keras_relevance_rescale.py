@@ -4,7 +4,8 @@ Rows and their references go through the model side by side, in one batch: rows 
 (f(x) - f(r)) / (x - r) in place of its slope; sums, convolutions and all else that is linear need nothing of their own.
 What makes a number of several (softmax, layer normalisation, attention, recurrent cells) hands on the mean of its slopes
 along the straight line from reference to row, which for one number is the same thing; so differences always add up. The
-largest of a window is treated as in SHAP: https://github.com/shap/shap.
+largest of a window is treated as in SHAP: https://github.com/shap/shap. Through the rounding of a quantised layer's input
+differences pass as they are, as Keras has it for slopes; so they add up to the score's but for what is rounded away.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from runtimes.formats import keras_relevance_kinds as kinds
+from runtimes.formats.keras_layers import call_of, in_place_of_call
 from runtimes.formats.keras_relevance_layers import floats_of, operations_in, routed, with_floats
 from runtimes.formats.keras_runtime import keras, tensorflow
 
@@ -37,24 +39,39 @@ class Differences:
         """What to replace of the model's layers."""
         found: list[tuple[Any, str, Any]] = []
         for operation in operations_in(self._model):
-            kind = type(operation).__name__
-            if kind in kinds.ELEMENTWISE and kind != "Activation":
-                found.append((operation, "call", _elementwise(operation.call)))
+            kind, call = type(operation).__name__, call_of(operation)
+            if getattr(operation, "quantization_mode", None) == "float8":
+                found += in_place_of_call(operation, _refused(operation, call))
+            elif kind in kinds.ELEMENTWISE and kind != "Activation":
+                found += in_place_of_call(operation, _elementwise(call))
             elif kind in kinds.LINEAR or kind == "Activation":
                 found += [(operation, "activation", _activation(operation))] if operation.activation else []
             elif kind in _POOLS:
-                found.append((operation, "call", _pooled(operation.call)))
+                found += in_place_of_call(operation, _pooled(call))
             elif kind in ("Maximum", "Minimum"):
-                found.append((operation, "call", _largest(1.0 if kind == "Maximum" else -1.0)))
+                found += in_place_of_call(operation, _largest(1.0 if kind == "Maximum" else -1.0))
             elif kind not in _LINEAR:
                 # A product of two is straight enough for the middle of the line, of several for a few points.
-                found.append((operation, "call", _averaged(operation.call, by_product=kind in kinds.GATED)))
+                found += in_place_of_call(operation, _averaged(call, by_product=kind in kinds.GATED))
         return found
 
 
 def along_the_way(score: Call, columns: Any, *, straight: bool) -> Any:
     """Multipliers of raw columns: of rows and references, ``(2 rows, columns)``, for a score of the rows' columns."""
     return _mean_slope(lambda parts: score(parts[0]), [columns], None, 1 if straight else _NODES)[0]
+
+
+def _refused(operation: Any, call: Call) -> Call:
+    """Keras rounds the slopes of such a layer as well, to two bits: sums of them miss the difference that they are of."""
+    said = f"layer `{operation.name}` ({type(operation).__name__} quantised to {operation.quantization_mode})"
+
+    def backwards(_multipliers: Any) -> list[Any]:
+        raise ValueError(f"differences cannot be followed through {said}: its slopes are rounded to two bits")
+
+    def called(*args: Any, **kwargs: Any) -> Any:
+        return routed(call(*args, **kwargs), floats_of(args), backwards)
+
+    return called
 
 
 def _activation(operation: Any) -> Call:

@@ -10,7 +10,7 @@ import numpy as np
 
 from runtimes.capabilities import IDS, Floats, Inputs, Integers, Spent, Trainable, View
 from runtimes.formats.batches import Arrays, conform, n_rows, probe, rows_that_fit, slices
-from runtimes.formats.keras_embedding import above, embedded_inputs, has_gradient, looked_up_as
+from runtimes.formats.keras_embedding import above, embedded_inputs, has_gradient, looked_up, looked_up_as
 from runtimes.formats.keras_facts import Head, facts_of, head_of, inputs_of, layers_of, position_of, scores_of
 from runtimes.formats.keras_file import KerasFile, read_keras
 from runtimes.formats.keras_layers import LooksInside
@@ -373,7 +373,7 @@ class KerasEmbedding(KerasPredictor, LooksInside):
             for table in tables:
                 if ids.size and not 0 <= ids.min() <= ids.max() < table.input_dim:
                     raise ValueError(f"`{name}` holds ids beyond the {table.input_dim} that the model knows")
-            found[name] = np.concatenate([np.asarray(table.embeddings)[ids] for table in tables], axis=-1)
+            found[name] = np.concatenate([looked_up(table, ids) for table in tables], axis=-1)
             found[f"{name}{IDS}"] = array
         return found
 
