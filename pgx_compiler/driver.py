@@ -191,7 +191,8 @@ def run(
     folder = Path(output) if output else _default_folder(plan, store, started)
     try:
         unsure = None if os.environ.get("PGX_STORE") else require_own_store(store.root)
-        with _folder_of_ones_own(folder, named=output is not None) as folder, _taking_part(store):
+        # the store first: where it cannot be used, no folder is made in vain
+        with _taking_part(store), _folder_of_ones_own(folder, named=output is not None) as folder:
             ran = _run(plan, store, folder, started, means, observer, outlook, listeners)
             return replace(ran, notes=[*ran.notes, unsure]) if unsure else ran
     except OSError as error:

@@ -5,9 +5,11 @@ written anew for other files is no longer the sealed one. ``digest`` covers the 
 shows without the ledger. The file is the one text that its content has.
 """
 
+import errno
 import json
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from typing import Any
 
 from pgx_compiler.evidence.canonical import digest
 from pgx_compiler.evidence.disk import NotRegular, read_regular, write_whole
+from pgx_compiler.evidence.inspection import kind_of
 
 SCHEMA = "pgx-manifest/2"
 PLACE = PurePosixPath("evidence/manifest.json")
@@ -130,6 +133,23 @@ def files_of(folder: Path, beside: Iterable[str] = ()) -> tuple[list[str], list[
     return sorted(found), sorted(strange)
 
 
+def empty_folders(folder: Path, beside: Iterable[str] = ()) -> list[str]:
+    """Folders of a run's folder that hold no file, nor any other thing, at any depth; the outermost of each.
+
+    Args:
+        folder: of the run.
+        beside: names directly in it that are no part of it, and are not looked at.
+    """
+    passed = set(beside)
+    empty: set[PurePosixPath] = set()
+    for place, folders, files in os.walk(folder, topdown=False):
+        below = PurePosixPath(Path(place).relative_to(folder))
+        # a link to a folder counts among the folders, and is told as what it is
+        if below.parts and below.parts[0] not in passed and not files and {below / name for name in folders} <= empty:
+            empty.add(below)
+    return sorted(str(one) for one in empty if one.parent not in empty)
+
+
 @dataclass(frozen=True)
 class Before:
     """What a folder held before a run wrote into it."""
@@ -162,8 +182,18 @@ def open_folder(folder: Path) -> Before:
     else:
         known = {PurePosixPath(name).parts[0] for name in listed}
         beside |= {name for name in os.listdir(folder) if not _is_ours(name) and name not in known}
+    _refuse_strange(folder, beside)
     (folder / PLACE).unlink(missing_ok=True)
     return Before(sorted(name for name in beside if (folder / name).exists()), listed)
+
+
+def _refuse_strange(folder: Path, beside: Iterable[str]) -> None:
+    """Raise `NotRegular` where the run would write through a link or into a pipe, or come to refuse it at its end."""
+    for name in [*files_of(folder, beside)[1], *(one.name for one in folder.glob("worker-*.log") if one.is_dir())]:
+        # all else is written under another name first, which then takes the place of what is there
+        if name == "events.jsonl" or name.endswith(".log") or name.startswith("evidence/"):
+            kind = kind_of(os.lstat(folder / name).st_mode)
+            raise NotRegular(errno.EINVAL, f"a file of the run belongs there, and it is {kind}", str(folder / name))
 
 
 def _is_ours(name: str) -> bool:
@@ -171,8 +201,13 @@ def _is_ours(name: str) -> bool:
 
 
 def clear(folder: Path, before: Before, written: Iterable[str]) -> None:
-    """Remove what an earlier run into the same folder left and this one has not written, and unfinished files."""
+    """Remove what an earlier run into the same folder left and this one has not written, and unfinished files.
+
+    No folder that holds nothing stays either: one that is there later was put there.
+    """
     stale = {name for name in set(before.listed) - set(written) if not name.endswith(".log")}
     for name in files_of(folder, before.beside)[0]:
         if name in stale or _LITTER.fullmatch(PurePosixPath(name).name):
             (folder / name).unlink(missing_ok=True)
+    for name in empty_folders(folder, before.beside):
+        shutil.rmtree(folder / name)

@@ -14,10 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pgx_compiler.evidence.canonical import canonical_json
-from pgx_compiler.evidence.disk import make_folder, sync_folder
+from pgx_compiler.evidence.canonical import canonical_json, digest
+from pgx_compiler.evidence.disk import NotRegular, make_folder, read_regular, sync_folder
+from pgx_compiler.evidence.inspection import Damaged, objects_of, record_at
 from pgx_compiler.evidence.retention import Rule
-from pgx_compiler.evidence.store import DamagedEvidence, Store, object_path
+from pgx_compiler.evidence.store import Record, Store, object_path
+
+
+class LostTrack(Exception):  # noqa: N818  (said of evidence, not of the program)
+    """What a run that counts rests on cannot be told, so that nothing may go: the message says of which run, and why."""
 
 
 @dataclass
@@ -70,7 +75,10 @@ def seal_run(
 def sweep(store: Store, rule: Rule, *, pretend: bool, now: float | None = None) -> Swept | None:
     """Sweep a store; None where somebody takes part in it. With `pretend`, nothing is touched.
 
-    Raises `pgx_compiler.evidence.ledger.BrokenLedger`: without the ledger it is not known what counts.
+    Raises:
+        BrokenLedger: without the ledger it is not known what counts.
+        LostTrack: of a run that counts it is not known what it rests on.
+        OSError: the store cannot be read, or not be written.
     """
     held = store.enter_alone()
     if held is None:
@@ -102,11 +110,11 @@ def _sweep(store: Store, rule: Rule, pretend: bool, now: float) -> Swept:
     )
     swept.litter = len(list(_litter(store.root)))
     if not pretend:
-        _carry_out(store, swept)
+        _carry_out(store, swept, sorted({run.root for run in runs}))
     return swept
 
 
-def _carry_out(store: Store, swept: Swept) -> None:
+def _carry_out(store: Store, swept: Swept, roots: Sequence[str]) -> None:
     trash = store.root / "trash"
     shutil.rmtree(trash, ignore_errors=True)
     for path in list(_litter(store.root)):
@@ -116,6 +124,8 @@ def _carry_out(store: Store, swept: Swept) -> None:
             path.unlink(missing_ok=True)
     if not swept.moved:
         return
+    # before anything goes: whoever misses a file later reads here whether it was swept away, or lost
+    store.ledger.append({"event": "sweep", "files": len(swept.moved), "bytes": swept.moved_bytes, "runs": roots})
     # records first, and flushed: one whose objects are gone points at nothing, an object without a record harms nobody
     records = [name for name in swept.moved if name.startswith("records/")]
     for batch in (records, sorted(set(swept.moved) - set(records))):
@@ -125,7 +135,6 @@ def _carry_out(store: Store, swept: Swept) -> None:
             os.replace(store.root / name, target)
         for folder in sorted({(store.root / name).parent for name in batch}):
             sync_folder(folder)
-    store.ledger.append({"event": "sweep", "files": len(swept.moved), "bytes": swept.moved_bytes})
 
 
 @dataclass(frozen=True)
@@ -134,14 +143,18 @@ class _Run:
     """Its line."""
     audit: str
     root: str
+    swept: bool
+    """Whether a later sweep did not count it: what it rested on may be gone, and nobody has lost it."""
 
 
 def _counting(store: Store, rule: Rule) -> Sequence[_Run]:
     """The last runs of each audit, oldest first."""
+    entries = [entry.body for entry in store.ledger.entries()]
+    sweeps = [(number, body.get("runs", ())) for number, body in enumerate(entries) if body.get("event") == "sweep"]
     runs = [
-        _Run(number, str(entry.body.get("audit")), str(entry.body["evidence"]))
-        for number, entry in enumerate(store.ledger.entries())
-        if entry.body.get("event") == "run"
+        _Run(number, str(body.get("audit")), root, any(at > number and root not in counted for at, counted in sweeps))
+        for number, body in enumerate(entries)
+        if body.get("event") == "run" and (root := str(body["evidence"]))
     ]
     last: dict[str, list[_Run]] = {}
     for run in runs:
@@ -151,33 +164,84 @@ def _counting(store: Store, rule: Rule) -> Sequence[_Run]:
 
 
 def _rested_on(store: Store, run: _Run) -> frozenset[str]:
-    """Paths below the store of all that a run rests on."""
-    listed_at = object_path(run.root, ".json")
-    try:
-        listed = json.loads(store.get(run.root, ".json"))
-    except DamagedEvidence:
-        return frozenset({listed_at})
-    found = {listed_at, *listed["files"]}
-    for key in (*(pair[0] for pair in listed["nodes"].values()), *listed["also"]):
-        record = store.find(key)
-        if record is None:
-            continue
-        found |= {store.record_path(key).relative_to(store.root).as_posix(), object_path(record.document, ".json")}
-        if record.arrays is not None:
-            found.add(object_path(record.arrays, ".npz"))
-        found |= _drawn(store, record.ingredients, record.document)
+    """Paths below the store of all that a run rests on. Raises `LostTrack`.
+
+    Nothing is set aside here: a sweep that only pretends touches nothing, and a damaged file stays where it can be mended.
+    """
+    reading = _Reading(store, run)
+    content = reading.object(run.root, ".json")
+    if content is None:
+        return frozenset()
+    listed = json.loads(content)
+    found = {object_path(run.root, ".json"), *listed["files"]}
+    made: dict[str, str | None] = dict(listed["nodes"].values())
+    for key in (*made, *(key for key in listed["also"] if key not in made)):
+        for path in _records(store, key, made.get(key)):
+            record = reading.record(path)
+            if record is not None:
+                found |= {path.relative_to(store.root).as_posix(), *objects_of(record), *_drawn(reading, record)}
     return frozenset(found)
 
 
-def _drawn(store: Store, ingredients: Mapping[str, Any], document: str) -> set[str]:
+def _records(store: Store, key: str, content: str | None) -> Iterator[Path]:
+    """Where the record of a key is; a result that did not stand against another one is kept as a conflict."""
+    yield store.record_path(key)
+    conflict = store.root / "conflicts" / key / f"{content}.json"
+    if content is not None and conflict.exists():
+        yield conflict
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """Reads what a run rests on: None where it was swept away, `LostTrack` where it was damaged or lost."""
+
+    store: Store
+    run: _Run
+
+    def object(self, name: str, suffix: str) -> bytes | None:
+        """The bytes of an object."""
+        path = self.store.path(name, suffix)
+        try:
+            content = read_regular(path)
+        except FileNotFoundError:
+            self._missing(path)
+            return None
+        except NotRegular as error:
+            raise self._lost(path, "is no regular file") from error
+        if digest(content) != name:
+            raise self._lost(path, "was changed")
+        return content
+
+    def record(self, path: Path) -> Record | None:
+        """The record in a file."""
+        try:
+            return record_at(path)
+        except FileNotFoundError:
+            self._missing(path)
+            return None
+        except Damaged as error:
+            raise self._lost(path, str(error)) from error
+
+    def _missing(self, path: Path) -> None:
+        """Raise `LostTrack` unless a sweep took it."""
+        # a sweep moves to the trash; what was damaged is set aside, and its run may have been swept besides
+        if not self.run.swept or any((self.store.root / "damaged").glob(f"{path.name}.*")):
+            raise self._lost(path, "is missing")
+
+    def _lost(self, path: Path, what: str) -> LostTrack:
+        name = path.relative_to(self.store.root).as_posix()
+        at = f"line {self.run.number + 1} of the ledger"
+        return LostTrack(f"{name} {what}, on which the run of `{self.run.audit}` at {at} rests")
+
+
+def _drawn(reading: _Reading, record: Record) -> set[str]:
     """A page that was drawn is an object that the document of its record names."""
-    operation = ingredients.get("operation") or [""]
+    operation = record.ingredients.get("operation") or [""]
     if operation[0] != "render":
         return set()
-    try:
-        return {object_path(json.loads(store.get(document, ".json"))["object"], operation[1])}
-    except (DamagedEvidence, KeyError):
-        return set()
+    content = reading.object(record.document, ".json")
+    drawn = json.loads(content).get("object") if content is not None else None
+    return set() if drawn is None else {object_path(drawn, operation[1])}
 
 
 def _fitting(

@@ -16,6 +16,7 @@ from pgx_compiler.execute.events import UNITS, Ended, Event, Progress, RunEnded,
 from pgx_compiler.execute.run import SOURCES, Observer, Outcome
 from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
+from runtimes.engines.logs import open_log
 
 PROGRESS_EVERY = 1.0
 """Seconds between two progress events of one node."""
@@ -61,7 +62,7 @@ class Journal:
         self._began = time.monotonic()
         self._end: dict[str, Any] | None = None
         self._graph, self._setup = graph, setup
-        self._descriptor: int | None = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        self._descriptor: int | None = open_log(path, os.O_RDWR)
         self._after_a_torn_line()
 
     def __enter__(self) -> "Journal":

@@ -2,6 +2,7 @@
 
 import contextlib
 import queue
+import re
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -275,6 +276,13 @@ def _given(source: Node, record: Record | None) -> dict[str, Any]:
     return {"id": source.id, "op": source.op, "step": source.step, "params": plain(source.params), "record": told}
 
 
+_REFUSED_MEMORY = re.compile(
+    r"ArrayMemoryError|MemoryError|ResourceExhausted|bad_?alloc|(fail|unable|could not|cannot).{0,12} allocate|out of memory",
+    re.IGNORECASE,
+)
+"""How Python, NumPy, ONNX Runtime and TensorFlow say that the system gave them no more: a worker has it from its limit."""
+
+
 def _outcome(
     node: Node, future: "Future[Delivered]", store: Store, limits: Limits, expected: Expected | None = None
 ) -> Outcome:
@@ -288,7 +296,7 @@ def _outcome(
         return Outcome(node, "failed", None, without_secrets(reason), type(error).__name__)
     except WorkFailed as error:
         reason = str(error) if error.kind in AUTHORS_MISTAKES else f"{error.kind}: {error}"
-        if error.kind == "MemoryError" and limits.memory is not None:
+        if limits.memory is not None and (error.kind == "MemoryError" or _REFUSED_MEMORY.search(reason)):
             reason += f"; a worker may hold {limits.memory / 2**30:.3g} GiB, `pgx run --memory` allows more"
         return Outcome(node, "failed", None, without_secrets(reason), error.kind, error.details)
     except WorkerDied as error:

@@ -196,8 +196,14 @@ def new_grant(digest: str, power: str, reason: str, expires: str, by: str, modul
         raise bad_grant(f"`{expires[:80]}` is no date", "write YYYY-MM-DD") from error
     if last < now.date():
         raise bad_grant(f"{last} has passed", "choose the last day on which you answer for it")
-    if not reason.strip() or not reason.isprintable():
+    if not reason.strip():
         raise bad_grant("there is no reason", "say in one line why this file may do this; the factsheet shows it")
+    if not reason.isprintable():
+        bad = next(character for character in reason if not character.isprintable())
+        what = "a line break" if bad in "\n\r\v\f\x85\u2028\u2029" else "a character that is not printed"
+        raise bad_grant(
+            f"the reason holds {what}, U+{ord(bad):04X}", "say it in one line of plain text; the factsheet shows it"
+        )
     return replace(Grant(digest, parsed, reason.strip(), last, by, now.isoformat(timespec="seconds")), modules=modules)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from pgx_compiler.driver import not_a_run, store_of
 from pgx_compiler.evidence.canonical import digest_of_file
 from pgx_compiler.evidence.inspection import Problem, kind_of
-from pgx_compiler.evidence.manifest import PLACE, BadManifest, Manifest, files_of, read_manifest
+from pgx_compiler.evidence.manifest import PLACE, BadManifest, Manifest, empty_folders, files_of, read_manifest
 from pgx_compiler.evidence.store import Store
 from pgx_compiler.verifying.derivation import check_factsheet
 from pgx_compiler.verifying.found import Verified
@@ -85,6 +85,9 @@ def _check_files(found: Verified, manifest: Manifest) -> None:
         found.say(name, "is no regular file but a folder" if folder else "is missing")
     for name in sorted(set(files) - set(listed)):
         found.say(name, "is not in the manifest: somebody has put it there")
+    for name in empty_folders(found.folder, manifest.beside):
+        if name not in listed:
+            found.say(name, "is an empty folder that no run leaves: somebody has put it there")
 
 
 def _check_name(found: Verified, manifest: Manifest) -> None:

@@ -49,6 +49,13 @@ def harmless(text: str) -> str:
     return _MOVING.sub(lambda found: f"<U+{ord(found[0]):04X}>", text)
 
 
+def one_line(text: str) -> str:
+    """A name, or a sentence with names in it, that stands in one line: a break in it could forge the lines of others."""
+    from pgx_compiler.diagnostics.render import harmless as spelled_out
+
+    return spelled_out(text)
+
+
 def say(text: str, *, painted: bool = False) -> None:
     """For people: stderr. Where it cannot be written nothing is said; the exit status and the files still tell.
 

@@ -4,7 +4,7 @@ import argparse
 import re
 
 from pgx_compiler.diagnostics.formats import names
-from pgx_compiler.words import AUTHOR, PASSED, STALE, answer, show_diagnostics
+from pgx_compiler.words import AUTHOR, PASSED, STALE, answer, one_line, show_diagnostics
 from pgx_compiler.words._arguments import add_overrides, name_of, overrides_of
 from pgx_compiler.words._standing import add_locked, stale_lock
 
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     if options.format == "text" and not stale:
         for one, checked in good:
             steps = len(checked.audit.steps) if checked.audit else 0
-            answer(f"{name_of(one)}: nothing is wrong with it ({steps} steps)")
+            answer(f"{one_line(name_of(one))}: nothing is wrong with it ({steps} steps)")
     return AUTHOR if wrong else STALE if stale else PASSED
 
 

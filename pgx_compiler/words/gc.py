@@ -1,9 +1,17 @@
 """``pgx gc``: what no run that counts rests on leaves the store."""
 
 import argparse
+import errno
+import os
 import re
+from typing import TYPE_CHECKING
 
-from pgx_compiler.words import AUTHOR, DAMAGED, INCOMPLETE, PASSED, answer, answer_json, say
+from pgx_compiler.words import AUTHOR, DAMAGED, INCOMPLETE, PASSED, answer, answer_json, one_line, say
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pgx_compiler.diagnostics.diagnostic import AuthorError
 
 HELP = "say what of the evidence store no run needs any more; with --yes, move it to the trash"
 FORMATS = ("text", "json")
@@ -43,20 +51,31 @@ def run(options: argparse.Namespace) -> int:
     from pgx_compiler.evidence.locks import NoLocks
     from pgx_compiler.evidence.retention import Rule
     from pgx_compiler.evidence.store import LaterLayout
-    from pgx_compiler.evidence.sweep import sweep
+    from pgx_compiler.evidence.sweep import LostTrack, sweep
 
     place = Path(options.spec)
     store = store_of(place / "audit.yaml" if place.is_dir() else place)
-    if not store.root.is_dir():
+    if not os.path.lexists(store.root):
         return _said(options, {"store": str(store.root), "runs": 0, "moved": 0}, f"there is no store at {store.root}")
     try:
+        if not store.root.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "it is no folder", str(store.root))
         swept = sweep(store, Rule(options.keep_runs, options.older, options.max_size), pretend=not options.yes)
     except BrokenLedger as error:
         say(f"pgx: damaged evidence: {error}; without it nobody knows what is needed, and nothing was touched")
         return DAMAGED
+    except LostTrack as error:
+        say(
+            f"pgx: damaged evidence: {error}; nobody knows all that it needs, and nothing was touched. Run that audit again, "
+            "which writes anew what it still comes to, or put the file back from a copy of the store; once newer runs of the "
+            "audit are there, `--keep-runs` says how many of them count, and older ones are not asked"
+        )
+        return DAMAGED
     except (NoLocks, LaterLayout) as error:
         say(f"pgx: {error}; nothing was touched")
         return AUTHOR
+    except OSError as error:
+        raise _cannot_sweep(error, store.root) from error
     if swept is None:
         say(f"pgx: a run is using {store.root}; try again when it has ended")
         return INCOMPLETE
@@ -67,7 +86,7 @@ def run(options: argparse.Namespace) -> int:
     }  # fmt: skip
     moved = f"{len(swept.moved)} files ({_bytes(swept.moved_bytes)})"
     lines = [
-        f"{store.root}: {swept.runs} runs count",
+        f"{one_line(str(store.root))}: {swept.runs} runs count",
         f"  stays      {swept.kept} files ({_bytes(swept.kept_bytes)})"
         + (f", {swept.young} of them only because they are young" if swept.young else ""),
         f"  {'to trash' if options.yes else 'would go'}   {moved}",
@@ -79,6 +98,15 @@ def run(options: argparse.Namespace) -> int:
     if not options.yes:
         lines.append("nothing was touched; `pgx gc --yes` does it")
     return _said(options, facts, "\n".join(lines))
+
+
+def _cannot_sweep(error: OSError, root: "Path") -> "AuthorError":
+    from pgx_compiler.diagnostics.diagnostic import AuthorError, Diagnostic, Diagnostics
+    from pgx_compiler.driver import CANNOT_WRITE
+
+    message = f"cannot sweep the store {root}: {error.filename or root}: {error.strerror or error}"
+    help_ = "sweep it as the user who may write to it, or name another store with PGX_STORE; what is left stays for the next sweep"
+    return AuthorError(Diagnostics([Diagnostic(CANNOT_WRITE, message, None, help_)]))
 
 
 def _said(options: argparse.Namespace, facts: dict[str, object], text: str) -> int:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pgx_compiler.words import AUTHOR, PASSED, answer, answer_json, say, show_diagnostics
+from pgx_compiler.words import AUTHOR, PASSED, answer, answer_json, one_line, say, show_diagnostics
 
 if TYPE_CHECKING:
     from pgx_compiler.authoring.first_spec import FirstSpec
@@ -65,7 +65,7 @@ def _say_next(made: "FirstSpec", spec: Path, written: list[Path]) -> None:
         answer(str(path))
     say("\nGuessed, please look:")
     for guess in made.guesses:
-        say(f"  - {guess}")
+        say(f"  - {one_line(guess)}")
     if made.left.failed:
         say("\nWhat only you can settle, before it can run:\n")
         return

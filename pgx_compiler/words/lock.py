@@ -2,7 +2,7 @@
 
 import argparse
 
-from pgx_compiler.words import PASSED, answer, answer_json, say
+from pgx_compiler.words import PASSED, answer, answer_json, one_line, say
 
 HELP = "write pgx.lock beside a spec: digests of model and data, versions of methods and libraries"
 FORMATS = ("text", "json")
@@ -32,9 +32,9 @@ def run(options: argparse.Namespace) -> int:
         return PASSED
     for spec, locked in done:
         state = "locked" if locked.new else f"{len(locked.shifts)} changed" if locked.shifts else "as it was"
-        answer(f"{locked.path}: {spec} {state}")
+        answer(f"{one_line(str(locked.path))}: {one_line(spec)} {state}")
         for shift in locked.shifts:
-            say(f"  {shift}")
+            say(f"  {one_line(str(shift))}")
         for name in locked.forgotten:
-            say(f"  {name} is no longer there; its section is gone")
+            say(f"  {one_line(name)} is no longer there; its section is gone")
     return PASSED

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pgx_compiler.words import AUTHOR, DAMAGED, PASSED, answer, answer_json, say
+from pgx_compiler.words import AUTHOR, DAMAGED, PASSED, answer, answer_json, one_line, say
 
 if TYPE_CHECKING:
     from pgx_compiler.verifying.found import Verified
@@ -43,7 +43,8 @@ def run(options: argparse.Namespace) -> int:
         say("pgx: name the folder of a run, or `--store` to check a store")
         return AUTHOR
     if not store.root.is_dir():
-        say(f"pgx: there is no store at {store.root}")
+        kind = "the store is no folder:" if store.root.exists() else "there is no store at"
+        say(f"pgx: {kind} {store.root}")
         return AUTHOR
     return _say_store(options, store)
 
@@ -67,20 +68,23 @@ def _say_run(options: argparse.Namespace, found: "Verified") -> int:
         return status
     _say_problems(found.problems)
     for note in found.notes:
-        say(f"note: {note}")
+        say(f"note: {one_line(note)}")
+    run = one_line(options.run)
     if manifest is not None:
         told = manifest.run
-        answer(f"{options.run}: run {told['id'][:12]} of {told['audit']}, {told['time']}, spec {told['spec'][:12]}")
+        whose = f"run {told['id'][:12]} of {told['audit']}, {told['time']}, spec {told['spec'][:12]}"
+        answer(f"{run}: {one_line(whose)}")
     good = [f"{found.files} files match the manifest"] if found.files else []
     good += ["the factsheet follows from the evidence"] if found.derived else []
-    good += [f"sealed in {found.ledger}"] if found.ledger else []
-    answer(f"{options.run}: {'damaged' if found.problems else 'whole'}: {'; '.join(good) or 'nothing matches'}")
+    good += [f"sealed in {one_line(found.ledger)}"] if found.ledger else []
+    answer(f"{run}: {'damaged' if found.problems else 'whole'}: {'; '.join(good) or 'nothing matches'}")
     return status
 
 
 def _say_problems(problems: list[Any]) -> None:
+    """Each in one line: names come from strangers, and one with a line break in it could forge the lines of others."""
     for problem in problems[:_MOST]:
-        say(f"damaged: {problem}")
+        say(f"damaged: {one_line(str(problem))}")
     if len(problems) > _MOST:
         say(f"damaged: {len(problems) - _MOST:,} more; --format json names all")
 
@@ -97,9 +101,11 @@ def _say_store(options: argparse.Namespace, store: Any) -> int:
         return status
     _say_problems(found.problems)
     if found.set_aside:
-        say(f"note: {found.set_aside} damaged files were set aside by earlier runs, in {store.root / 'damaged'}")
+        say(
+            f"note: {found.set_aside} damaged files were set aside by earlier runs, in {one_line(str(store.root / 'damaged'))}"
+        )
     answer(
-        f"{store.root}: {'damaged' if found.problems else 'whole'}: {found.objects} objects ({found.bytes:,} bytes), "
+        f"{one_line(str(store.root))}: {'damaged' if found.problems else 'whole'}: {found.objects} objects ({found.bytes:,} bytes), "
         f"{found.records} records, {found.conflicts} conflicts, {found.lines} lines of the ledger, {found.runs} runs"
     )
     return status

@@ -1,6 +1,7 @@
 """The engine's side of its processes: nurseries that it starts, and the workers that they fork for it."""
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -14,12 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from runtimes.engines import sandbox
-from runtimes.engines.contract import Delivered, Job, Progress
+from runtimes.engines.contract import Delivered, Job, Progress, WorkerDied
+from runtimes.engines.logs import open_log
 
 LONGEST_LINE = 2**20
 """Bytes that a worker may say in one line; an answer holds numbers of rows and a name or two. Read as JSON, a line takes
 some thirty times as much."""
 _BLOCK = 1 << 16
+_MOST_ROWS = 2**53
+"""What no step can have: more than this is nonsense, and no longer a whole number in other programs."""
+_WANTING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOBUFS})
+"""Errors of a system that has no more processes, memory or open files to give: no place is to blame."""
 
 
 @dataclass
@@ -30,6 +36,11 @@ class Task:
     progress: Progress
     future: Future[Delivered]
     retries: int = 0
+
+    def fail(self, why: Exception) -> None:
+        """Tell who waits for it that it cannot be begun."""
+        if not self.future.done() and (self.future.running() or self.future.set_running_or_notify_cancel()):
+            self.future.set_exception(why)
 
 
 class Line:
@@ -194,6 +205,12 @@ class Nursery:
     """A process that forks workers of one lane."""
 
     def __init__(self, lane: str, log: Path | None, modules: Sequence[str], *, warm: bool) -> None:
+        """Start it.
+
+        Raises:
+            OSError: its log cannot be written, or this process has too many open files.
+            WorkerDied: the system starts no process.
+        """
         self.lane, self.warm = lane, warm
         self.imported = False
         self.log = log
@@ -201,13 +218,24 @@ class Nursery:
         descriptor = self.line.other.fileno()
         program = [sys.executable, "-P", "-s", "-m", "runtimes.engines.nursery", str(descriptor), str(os.getpid())]
         program += [lane, "warm" if warm else "cold", *modules]
-        with contextlib.ExitStack() as open_:
-            out: Any = subprocess.DEVNULL if log is None else open_.enter_context(log.open("ab"))
-            self._process = subprocess.Popen(  # noqa: S603  (our own program)
+        with contextlib.ExitStack() as unless_started:
+            unless_started.callback(self.line.close)
+            self._process = self._started(program, descriptor)
+            unless_started.pop_all()
+        self.line.other.close()
+
+    def _started(self, program: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
+        out = subprocess.DEVNULL if self.log is None else open_log(self.log)
+        try:
+            return subprocess.Popen(  # noqa: S603  (our own program)
                 program, stdin=subprocess.DEVNULL, stdout=out, stderr=out, pass_fds=(descriptor,), cwd="/",
                 env=sandbox.environment(), start_new_session=True,
             )  # fmt: skip
-        self.line.other.close()
+        except OSError as error:  # no more processes or memory: no file of the run is to blame
+            raise WorkerDied(f"no worker process could be started: {error.strerror or error}") from error
+        finally:
+            if self.log is not None:
+                os.close(out)
 
     def fork(self, worker: Worker, job: Job, *, locked: bool) -> None:
         """Ask for a worker that a job will be given to. Raises `OSError` where the nursery is gone."""
@@ -220,7 +248,7 @@ class Nursery:
     def note(self, text: str) -> None:
         """Write something into the lane's log."""
         if self.log is not None:
-            with contextlib.suppress(OSError), self.log.open("a", encoding="utf-8") as log:
+            with contextlib.suppress(OSError), os.fdopen(open_log(self.log), "a", encoding="utf-8") as log:
                 log.write(f"{text}\n")
 
     def hang_up(self) -> None:
@@ -238,3 +266,15 @@ class Nursery:
         except subprocess.TimeoutExpired:
             self._process.kill()
             return self._process.wait()
+
+
+def not_started(error: Exception) -> Exception:
+    """What who waits is told of a worker that could not be had: a file that is in the way is the whole run's affair."""
+    if isinstance(error, OSError) and error.errno in _WANTING:
+        return WorkerDied(f"no worker process could be started: {error.strerror or error}")
+    return error
+
+
+def rows_told(said: Any) -> int:
+    """A number of rows, as far as a worker can be believed. Raises `ValueError`, `TypeError` and `OverflowError`."""
+    return max(0, min(int(said), _MOST_ROWS))

@@ -41,7 +41,7 @@ class ProcessEngine:
         future: Future[Delivered] = Future()
         with self._gate:
             if self._closed or self._over:
-                future.set_exception(WorkerDied("the engine is closed"))
+                future.set_exception(self._supervisor.broken or WorkerDied("the engine is closed"))
                 return future
             self._inbox.put(Task(job, progress, future))
             self._ring()
@@ -56,8 +56,9 @@ class ProcessEngine:
                 self._over = True
             with contextlib.suppress(queue.Empty):
                 while True:
-                    if (task := self._inbox.get_nowait()) is not None and not task.future.cancel():
-                        task.future.set_exception(WorkerDied("the engine was closed"))
+                    task, why = self._inbox.get_nowait(), self._supervisor.broken
+                    if task is not None and not (why is None and task.future.cancel()) and not task.future.done():
+                        task.future.set_exception(why or WorkerDied("the engine was closed"))
 
     def close(self) -> None:
         """End every process at once, and delete all boxes."""

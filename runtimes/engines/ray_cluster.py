@@ -39,6 +39,7 @@ from runtimes.engines.contract import (
     WorkerDied,
     WorkFailed,
 )
+from runtimes.engines.logs import open_log
 from runtimes.engines.station import Parcel, Station, alike, differences
 
 LOCAL = "local"
@@ -186,7 +187,8 @@ class RayEngine:
             raise WorkerDied(f"lost on the cluster, and begun again up to {RETRIES} times ({kind}: {why})") from None
         told = json.loads(header)
         if told["printed"] and self._setting.logs is not None:
-            with contextlib.suppress(OSError), (self._setting.logs / f"worker-{job.lane}.log").open("a") as log:
+            place = self._setting.logs / f"worker-{job.lane}.log"
+            with contextlib.suppress(OSError), os.fdopen(open_log(place), "a", encoding="utf-8") as log:
                 log.write(told["printed"])
         if "done" not in told:
             raise _failure(told)

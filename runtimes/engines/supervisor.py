@@ -14,7 +14,7 @@ from typing import Any
 from runtimes.engines.boxes import new_box, remove, show, take, too_full
 from runtimes.engines.contract import Delivered, LimitReached, Setting, WorkerDied, WorkFailed
 from runtimes.engines.endings import in_bytes, last_words
-from runtimes.engines.nurseries import Line, Nursery, Task, Worker
+from runtimes.engines.nurseries import Line, Nursery, Task, Worker, not_started, rows_told
 
 WATCH_EVERY = 0.2
 """Seconds between two looks at memory and clocks."""
@@ -28,8 +28,6 @@ _ASLEEP = 5.0
 """Seconds without a look after which this process, and maybe the machine, was stopped: no job's clock ran."""
 _FROM_OUTSIDE = frozenset({signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT})
 """Signals that no computation sends itself."""
-_MOST_ROWS = 2**53
-"""What no step can have: more than this is nonsense, and no longer a whole number in other programs."""
 _IDLE = 2
 """Idle workers that are kept for each job at a time."""
 
@@ -42,10 +40,14 @@ class Supervisor:
         self._waiting: list[Task] = []
         self._nurseries: dict[str, Nursery] = {}
         self._retired_nurseries: list[Nursery] = []
+        self._cold: set[str] = set()
+        """Lanes whose nurseries import nothing: what they would import cannot be forked."""
         self._workers: dict[int, Worker] = {}
         self._numbers = itertools.count(1)
         self._looked = self._looked_into_boxes = time.monotonic()
         self._open = True
+        self.broken: Exception | None = None
+        """Why it ended without being told to."""
         self._selector = selectors.DefaultSelector()
         self._selector.register(bell, selectors.EVENT_READ)
 
@@ -53,9 +55,11 @@ class Supervisor:
         """Serve until told to end; then end everything."""
         try:
             for lane in self._setting.lanes:
-                self._nursery(lane)
+                self._begin(lane)
             while self._open:
                 self._turn()
+        except Exception as error:  # noqa: BLE001  (in a thread of its own: who waits for a job says what has happened)
+            self.broken = error
         finally:
             self._end()
 
@@ -102,9 +106,9 @@ class Supervisor:
                 continue
             try:
                 worker = self._idle_for(task) or self._new_worker(task)
-            except OSError as error:  # a full disk, no more processes or open files: the run's affair
+            except (OSError, WorkerDied) as error:  # a full disk, a place that cannot be written: the run's affair
                 self._waiting.remove(task)
-                _fail(task, error)
+                task.fail(not_started(error))
                 continue
             if worker is None:
                 continue
@@ -143,8 +147,14 @@ class Supervisor:
         self._selector.register(worker.line, selectors.EVENT_READ, worker)
         return worker
 
-    def _nursery(self, lane: str, *modules: str, warm: bool = True) -> Nursery:
+    def _begin(self, lane: str) -> None:
+        """Have a nursery before a job asks for it; where none can be started, the job will meet it again, and is told."""
+        with contextlib.suppress(OSError, WorkerDied):
+            self._nursery(lane)
+
+    def _nursery(self, lane: str, *modules: str) -> Nursery:
         if lane not in self._nurseries:
+            warm = lane not in self._cold
             log = self._setting.logs / f"worker-{lane}.log" if self._setting.logs else None
             needed = tuple(dict.fromkeys([*self._setting.modules, *modules])) if warm else ()
             nursery = Nursery(lane, log, needed, warm=warm)
@@ -164,7 +174,7 @@ class Supervisor:
             worker.task = None
             worker.idle_since = time.monotonic()
             missing = isinstance(error, FileNotFoundError)
-            _fail(task, WorkerDied(f"what the job reads is gone: {error}") if missing else error)
+            task.fail(WorkerDied(f"what the job reads is gone: {error}") if missing else error)
             return
         worker.deadline = None if job.limits.seconds is None else time.monotonic() + job.limits.seconds
         asked = {"function": job.function, "payload": job.payload, "job": worker.served}
@@ -205,7 +215,8 @@ class Supervisor:
                 nursery.note(
                     "the nursery died while it imported; workers of this lane import by themselves from now on"
                 )
-                self._nursery(nursery.lane, warm=False)
+                self._cold.add(nursery.lane)
+                self._begin(nursery.lane)
         for worker in [w for w in self._workers.values() if w.nursery is nursery]:
             self._worker_ended(worker, status if status is not None and nursery.imported else -signal.SIGKILL)
 
@@ -235,7 +246,7 @@ class Supervisor:
         elif task is None or worker.box is None or message["job"] != worker.served:
             raise ValueError("it speaks without being asked")
         elif "progress" in message:
-            done, total = map(_count, message["progress"])
+            done, total = map(rows_told, message["progress"])
             # whoever watches may fail (a full disk, a closed terminal) without failing the work
             with contextlib.suppress(Exception):
                 task.progress(done, total)
@@ -346,7 +357,8 @@ class Supervisor:
         if self._nurseries.get(lane) is worker.nursery:
             del self._nurseries[lane]  # it serves the workers that it has, and ends with the engine
             self._retired_nurseries.append(worker.nursery)
-            self._nursery(lane, warm=False)
+            self._cold.add(lane)
+            self._begin(lane)
         if worker.task is not None:
             worker.task.retries += 1
             self._waiting.insert(0, worker.task)
@@ -382,16 +394,7 @@ class Supervisor:
             while task := self._inbox.get_nowait():
                 self._waiting.append(task)
         for task in [*lost, *self._waiting]:
-            if not task.future.done() and not task.future.cancel():
+            if self.broken is not None:
+                task.fail(self.broken)
+            elif not task.future.done() and not task.future.cancel():
                 task.future.set_exception(WorkerDied("the engine was closed"))
-
-
-def _fail(task: Task, why: Exception) -> None:
-    """Tell who waits for a task that it cannot be begun."""
-    if not task.future.done() and (task.future.running() or task.future.set_running_or_notify_cancel()):
-        task.future.set_exception(why)
-
-
-def _count(said: Any) -> int:
-    """A number of rows, as far as a worker can be believed. Raises `ValueError`, `TypeError` and `OverflowError`."""
-    return max(0, min(int(said), _MOST_ROWS))

@@ -95,7 +95,8 @@ def test_one_power_or_all_of_a_file_are_taken_back(says: Says) -> None:
         (("add", DIGEST, "--for", "lambda", "--reason", "x", "--expires", "soon"), "is no date"),
         (("add", DIGEST, "--for", "lambda", "--reason", "x", "--expires", "2020-01-01"), "has passed"),
         (("add", DIGEST, "--for", "lambda", "--reason", " ", "--expires", LATER), "there is no reason"),
-        (("add", DIGEST, "--for", "lambda", "--reason", "a\x1b[2J", "--expires", LATER), "there is no reason"),
+        (("add", DIGEST, "--for", "lambda", "--reason", "a\x1b[2J", "--expires", LATER), "not printed, U+001B"),
+        (("add", DIGEST, "--for", "lambda", "--reason", "a\nb", "--expires", LATER), "a line break, U+000A"),
         (("add", DIGEST, "--for", "custom-objects", "--reason", "x", "--expires", LATER), "name it with --module"),
         (
             ("add", DIGEST, "--for", "lambda", "--module", "json", "--reason", "x", "--expires", LATER),
