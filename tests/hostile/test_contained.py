@@ -248,7 +248,7 @@ def test_trust_lets_a_model_run_and_the_sandbox_keeps_it_from_files(
     plain(folder, {"keras": "model.keras" if does == "lambda" else "saved"})
     granted = ["trust", "add", digest_of_file(file), "--for", power, "--reason", "a test", "--expires", LATER]
     assert main(granted) == 0, capsys.readouterr().err
-    environment = {"PGX_TRUST": os.environ["PGX_TRUST"]}
+    environment = {name: os.environ[name] for name in ("PGX_TRUST", "XDG_CONFIG_HOME")}
     ended = forking.run(asks(folder), environment=environment)
     assert ended.documented, ended.said
     assert ended.status == 3, ended.said

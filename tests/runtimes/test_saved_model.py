@@ -220,7 +220,8 @@ def test_saving_may_be_nobodys_but_the_savers(folder: Path, tmp_path: Path) -> N
     called = graph.signature_def["serving_default"].outputs["output_0"].name
     graph.saver_def.save_tensor_name = graph.saver_def.filename_tensor_name = called
     (tmp_path / "saved_model.pb").write_bytes(model.SerializeToString())
-    with pytest.raises(ModelFileError, match="the operation `SaveV2`"):
+    # which of them is met first depends on the order of a map in the file
+    with pytest.raises(ModelFileError, match="the operation `(SaveV2|ShardedFilename|MergeV2Checkpoints|RestoreV2)`"):
         read_saved_model(tmp_path / "saved_model.pb")
 
 
