@@ -45,7 +45,12 @@ class Pair:
         self.rows = Rows(explained.inputs, self.target, References(zero), single)
         self.background = Rows(explained.inputs, self.target, explained.references, single)
         self.model = self.handle._model
-        self.one_hot = np.eye(self.model.outputs[0].shape[-1], dtype=np.float32)[self.target]
+        width = self.model.outputs[0].shape[-1]
+        self.one_hot = np.eye(width, dtype=np.float32)[self.target] if width > 1 else self._signs()
+
+    def _signs(self) -> Any:
+        """Of one column for two classes: upwards for the second, downwards for the first."""
+        return np.where(self.target == 1, 1.0, -1.0)[:, None].astype(np.float32)
 
     def ours(self, name: str, rows: Rows | None = None, **settings: Any) -> Any:
         declaration = catalogue()[name]

@@ -66,18 +66,20 @@ def path_sums(
         if not np.issubdtype(array.dtype, np.floating):
             points[name] = end
             continue
-        begin = starts[name].astype(np.float64)
-        ways[name] = end - begin
-        begin += spread(share, array) * ways[name]
-        points[name] = begin.astype(array.dtype, copy=False)
+        ways[name] = np.subtract(end, starts[name], dtype=np.float64)
+        gone = spread(share, array) * ways[name]
+        points[name] = np.add(starts[name], gone, out=np.empty_like(end), casting="same_kind", dtype=np.float64)
     gradient = model.gradient(points, rows.target[row])
-    first = np.flatnonzero(np.diff(segment, prepend=-1))
+    first, alike = np.flatnonzero(np.diff(segment, prepend=-1)), bool((weight == weight[0]).all())
     summed: dict[str, Floats] = {}
     for name, way in ways.items():
         # In place: for a small model, moving arrays takes as long as its gradient.
-        way *= spread(weight, way)
         way *= gradient[name]
+        if not alike:
+            way *= spread(weight, way)
         summed[name] = np.add.reduceat(way, first)
+        if alike:
+            summed[name] *= weight[0]
     return segment[first], summed
 
 
