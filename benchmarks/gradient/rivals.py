@@ -45,12 +45,7 @@ class Pair:
         self.rows = Rows(explained.inputs, self.target, References(zero), single)
         self.background = Rows(explained.inputs, self.target, explained.references, single)
         self.model = self.handle._model
-        width = self.model.outputs[0].shape[-1]
-        self.one_hot = np.eye(width, dtype=np.float32)[self.target] if width > 1 else self._signs()
-
-    def _signs(self) -> Any:
-        """Of one column for two classes: upwards for the second, downwards for the first."""
-        return np.where(self.target == 1, 1.0, -1.0)[:, None].astype(np.float32)
+        self.one_hot = np.eye(self.model.outputs[0].shape[-1], dtype=np.float32)[self.target]
 
     def ours(self, name: str, rows: Rows | None = None, **settings: Any) -> Any:
         declaration = catalogue()[name]
@@ -186,7 +181,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--models", default="MNIST,credit")
+    parser.add_argument("--models", default="MNIST", help="words in names of cases with two or more output columns")
     asked = parser.parse_args()
     for case in cases(asked.folder):
         if not any(word in case.name for word in asked.models.split(",")):
