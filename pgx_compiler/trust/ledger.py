@@ -61,13 +61,16 @@ class Grant:
         return {key: dict(value) if key == "modules" else value for key, value in said.items()}
 
 
+def own_folder() -> Path:
+    """Where what pgx keeps for a person stands. Raises RuntimeError where there is no home."""
+    home = os.environ.get("XDG_CONFIG_HOME")
+    return (Path(home) if home and os.path.isabs(home) else Path.home() / ".config") / "pgx"
+
+
 def trust_path() -> Path:
     """Where the trust file is, or would be."""
     named = os.environ.get("PGX_TRUST")
-    if named:
-        return Path(named)
-    home = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(home) if home and os.path.isabs(home) else Path.home() / ".config") / "pgx" / "trust.json"
+    return Path(named) if named else own_folder() / "trust.json"
 
 
 def read_grants() -> list[Grant]:

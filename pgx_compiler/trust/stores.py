@@ -14,6 +14,7 @@ import secrets
 from pathlib import Path
 
 from pgx_compiler.diagnostics.diagnostic import AuthorError, Code, Diagnostic, Diagnostics
+from pgx_compiler.trust.ledger import own_folder
 
 STORE_OF_OTHERS = Code(
     5019,
@@ -29,8 +30,7 @@ _LARGEST = 4096
 
 def key_path() -> Path:
     """Where the person's key is, or would be."""
-    home = os.environ.get("XDG_CONFIG_HOME")
-    return (Path(home) if home and os.path.isabs(home) else Path.home() / ".config") / "pgx" / "store-key"
+    return own_folder() / "store-key"
 
 
 def require_own_store(root: Path) -> str | None:
