@@ -222,6 +222,7 @@ class _Filling:
         if not self._whole:
             run = word // dtype.itemsize if self._bits else 1
         self._run = run
+        self._rooms: dict[str, NDArray[Any]] = {}
         self._owners = np.ascontiguousarray(flat[::run])
 
     def composed(self, padded: Masks, references: slice) -> NDArray[Any]:
@@ -252,13 +253,27 @@ class _Filling:
         return differing
 
     def _selected(self, padded: Masks, references: slice) -> NDArray[Any]:
-        ones = np.negative(padded.astype(self._bits))  # -1 has every bit set
+        differing, of_references = self._differing[references], self._references.view(self._bits)[references]
+        words = self._row.view(self._bits).size
+        ones = self._room("ones", padded.shape)
+        np.negative(padded.view("i1"), out=ones, casting="unsafe")  # -1 has every bit set
         # Clipping checks nothing, and no position is out of bounds; in place where one array is enough.
-        bits: NDArray[Any] = np.take(ones, self._owners, axis=1, mode="clip")[:, None]
-        differing = self._differing[references]
-        bits = np.bitwise_and(bits, differing, out=bits if len(differing) == 1 else None)
-        bits ^= self._references.view(self._bits)[references]
-        return bits.view(self._row.dtype)
+        bits = self._room("bits", (len(padded), 1, words))
+        np.take(ones, self._owners, axis=1, mode="clip", out=bits[:, 0])
+        rows = bits if len(differing) == 1 else self._room("rows", (len(padded), len(differing), words))
+        np.bitwise_and(bits, differing, out=rows)
+        rows ^= of_references
+        return rows.view(self._row.dtype)
+
+    def _room(self, purpose: str, shape: tuple[int, ...]) -> NDArray[Any]:
+        """An array to write to, the same again and again: a fresh one would be fetched from the system page by page.
+
+        So what is composed holds until something else is composed.
+        """
+        held = self._rooms.get(purpose)
+        if held is None or len(held) < shape[0] or held.shape[1:] != shape[1:]:
+            held = self._rooms[purpose] = np.empty(shape, self._bits)
+        return held[: shape[0]]
 
 
 def _packed(tokens: NDArray[np.generic], padding: int) -> NDArray[np.generic]:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from pgx_compiler.methods.declaration import UnfitParams
-from pgx_compiler.methods.perturbation._weighted_ridge import fit_ridge
-from pgx_compiler.methods.perturbation.lime import LimeParams, draw, kernel, lime
+from pgx_compiler.methods.perturbation._weighted_ridge import Pairs, fit_ridge
+from pgx_compiler.methods.perturbation.lime import LimeParams, draw, kernel, lime, pairs_of
 from pgx_compiler.modalities.features import FeatureMap
 from pgx_compiler.modalities.game import Game
 from tests.methods.models import Linear
@@ -53,46 +53,71 @@ def test_the_kernels_are_those_of_the_authors_package():
     np.testing.assert_allclose(kernel(masks, LimeParams(distance="euclidean")), [np.exp(-2 / 3), 1.0])
 
 
-def test_the_coefficients_solve_the_ridge_regression_as_written():
-    # Slowly: an intercept column without penalty, the normal equations, and every draw left out in turn.
+@pytest.mark.parametrize("size", [7, 400])
+def test_the_coefficients_solve_the_ridge_regression_as_written(size):
+    # Slowly: an intercept column without penalty, the normal equations of coalitions and complements one by one, each left
+    # out in turn. 400 features are so many numbers that the matrix is computed in single precision.
     rng = np.random.default_rng(5)
-    masks, worth, weights = rng.random((60, 7)) < 0.4, rng.normal(size=(60, 2)), rng.random(60)
-    design, penalty = np.column_stack([masks, np.ones(60)]), np.diag([3.0] * 7 + [0.0])
+    count = 30 if size == 7 else 900
+    masks, worth, weights = rng.random((count, size)) < 0.4, rng.normal(size=(2, count, 2)), rng.random((2, count))
+    weights[1, -1] = 0.0  # a coalition without its complement
+    both = np.concatenate([masks, ~masks])
+    design, penalty = np.column_stack([both, np.ones(2 * count)]), np.diag([3.0] * size + [0.0])
+    flat, of_all = worth.reshape(-1, 2), weights.reshape(-1)
+    inverse = np.linalg.inv(design.T @ (design * of_all[:, None]) + penalty)
+    fitted = inverse @ design.T @ (flat * of_all[:, None])
 
-    def solve(kept):
-        gram = design[kept].T @ (design[kept] * weights[kept, None]) + penalty
-        return np.linalg.solve(gram, design[kept].T @ (worth[kept] * weights[kept, None]))
+    found = fit_ridge(Pairs(masks, worth, weights), 3.0, drawn=count - 1)
+    np.testing.assert_allclose(found.coefficients, fitted[:size], atol=1e-10)
+    np.testing.assert_allclose(found.intercept, fitted[size], atol=1e-9)
 
-    found = fit_ridge(masks, worth, weights, 3.0)
-    np.testing.assert_allclose(found.coefficients, solve(np.ones(60, bool))[:7], atol=1e-10)
-    np.testing.assert_allclose(found.intercept, solve(np.ones(60, bool))[7], atol=1e-10)
+    residuals = flat - design @ fitted
+    leverage = of_all * np.einsum("nf,fg,ng->n", design, inverse, design)
+    moves = (design @ inverse)[:, :size, None] * (of_all / np.sqrt(1 - leverage))[:, None, None] * residuals[:, None]
+    together = (moves[:count] + moves[count:])[:-1]  # a pair is drawn as one; the last was not drawn
+    np.testing.assert_allclose(found.standard_error, np.sqrt((together**2).sum(axis=0)), rtol=1e-4)
+
     missed, spread = np.zeros(2), np.zeros(2)
-    for left_out in range(60):
-        kept = np.arange(60) != left_out
-        missed += weights[left_out] * (worth[left_out] - design[left_out] @ solve(kept)) ** 2
-        spread += weights[left_out] * (worth[left_out] - np.average(worth[kept], axis=0, weights=weights[kept])) ** 2
-    np.testing.assert_allclose(found.fidelity, 1 - missed / spread, atol=1e-9)
+    for left_out in range(2 * count) if size == 7 else ():
+        kept = np.arange(2 * count) != left_out
+        gram = design[kept].T @ (design[kept] * of_all[kept, None]) + penalty
+        without = np.linalg.solve(gram, design[kept].T @ (flat[kept] * of_all[kept, None]))
+        mean = np.average(flat[kept], axis=0, weights=of_all[kept])
+        missed += of_all[left_out] * (flat[left_out] - design[left_out] @ without) ** 2
+        spread += of_all[left_out] * (flat[left_out] - mean) ** 2
+    if size == 7:
+        np.testing.assert_allclose(found.fidelity, 1 - missed / spread, atol=1e-9)
 
 
 def test_fidelity_is_no_flattery():
     # Noise on 20 features: 80 draws fit a quarter of it, and predict none of it.
     rng = np.random.default_rng(0)
-    masks, noise = rng.random((80, 20)) < 0.5, rng.normal(size=(80, 1))
-    found = fit_ridge(masks, noise, np.ones(80), 0.0)
-    fitted = (
-        1 - ((noise - found.intercept - masks @ found.coefficients) ** 2).sum() / ((noise - noise.mean()) ** 2).sum()
-    )
+    masks, noise = rng.random((40, 20)) < 0.5, rng.normal(size=(2, 40, 1))
+    found = fit_ridge(Pairs(masks, noise, np.ones((2, 40))), 0.0, drawn=40)
+    said = found.intercept + np.stack([masks, ~masks]) @ found.coefficients
+    fitted = 1 - ((noise - said) ** 2).sum() / ((noise - noise.mean()) ** 2).sum()
     assert fitted > 0.1
     assert found.fidelity[0] < 0
 
 
+def test_draws_come_in_pairs_of_every_size():
+    masks = draw(6000, 5, "uniform", np.random.default_rng(0))
+    assert (masks[::2] ^ masks[1::2]).all()
+    # Of five features 1 to 4 are kept, each number with probability 1/4: 1500 of 6000, give or take 4 * sqrt(3000 / 4).
+    counts = np.bincount(masks.sum(axis=1), minlength=6)
+    assert counts[0] == counts[5] == 0
+    np.testing.assert_allclose(counts[1:5], 1500, atol=110)
+
+
 @pytest.mark.parametrize("sizes", ["uniform", "binomial"])
 def test_all_coalitions_are_the_limit_of_many_draws(sizes):
-    game = network_game(5, outputs=2)
-    exact = lime(game, LimeParams(sizes=sizes, ridge=0), np.random.default_rng(0))
+    game, params = network_game(5, outputs=2), LimeParams(sizes=sizes, ridge=0)
+    exact = lime(game, params, np.random.default_rng(0))
     masks = draw(40_000, 5, sizes, np.random.default_rng(1))
-    drawn = fit_ridge(masks, game.value(masks), kernel(masks, LimeParams()), 0.0)
+    ends = np.stack([game.empty(), game.full()])
+    drawn = fit_ridge(pairs_of(masks, game.value(masks), ends, params), 0.0, drawn=20_000)
     assert (np.abs(exact.values - drawn.coefficients) <= 5 * drawn.standard_error).all()
+    assert drawn.standard_error.max() < 0.01 * np.abs(exact.values).max()
     assert (exact.standard_error == 0).all()
 
 

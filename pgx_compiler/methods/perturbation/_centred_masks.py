@@ -7,7 +7,7 @@ precision until nothing is left to correct (iterative refinement: Wilkinson, 196
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,39 @@ MOST_CORRECTIONS = 4
 """Far more than a well-conditioned matrix needs; if they do not suffice, all is done in double precision."""
 
 
+Precision = type[np.float32] | type[np.float64]
+
+
+class Design(Protocol):
+    """The matrix of a regression."""
+
+    @property
+    def masks(self) -> Masks:
+        """``(n, features)``."""
+        ...
+
+    @property
+    def blocks(self) -> Sequence[slice]:
+        """The masks a few at a time."""
+        ...
+
+    def rows(self, part: slice, dtype: Precision) -> NDArray[Any]:
+        """What products are made of, for some masks, ``(rows, features)``."""
+        ...
+
+    def gram(self, rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """The matrix' product with itself, from its rows in all blocks, ``(features, features)``."""
+        ...
+
+    def times(self, coefficients: Floats) -> Floats:
+        """The product with ``(features, k)``, in double precision: ``(n, k)``."""
+        ...
+
+    def transposed(self, values: Floats) -> Floats:
+        """The product of the transposed with ``(n, k)``, in double precision: ``(features, k)``."""
+        ...
+
+
 @dataclass(frozen=True)
 class CentredMasks:
     """Rows root * (mask - centre), a few at a time."""
@@ -42,11 +75,18 @@ class CentredMasks:
     """``(n, 1)``: square roots of weights."""
     blocks: Sequence[slice]
 
-    def rows(self, part: slice, dtype: type[np.float32] | type[np.float64]) -> NDArray[Any]:
+    def rows(self, part: slice, dtype: Precision) -> NDArray[Any]:
         """Some rows, ``(rows, features)``."""
         held: NDArray[Any] = np.subtract(self.masks[part], self._centre(part).astype(dtype), dtype=dtype)
         held *= self.root[part].astype(dtype)
         return held
+
+    def gram(self, rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
+        """Rows' rows, ``(features, features)``."""
+        total: NDArray[Any] = rows[0].T @ rows[0]
+        for held in rows[1:]:
+            total += held.T @ held
+        return total
 
     def times(self, coefficients: Floats) -> Floats:
         """The product with ``(features, k)``, in double precision: ``(n, k)``."""
@@ -92,7 +132,7 @@ class Solution:
     """The rows block by block; in single precision where that does no harm."""
 
 
-def solve(design: CentredMasks, response: Floats, added: Callable[[Floats], Floats]) -> Solution:
+def solve(design: Design, response: Floats, added: Callable[[Floats], Floats]) -> Solution:
     """Minimise |response - rows @ coefficients|^2 plus a quadratic form of the coefficients.
 
     Args:
@@ -105,24 +145,21 @@ def solve(design: CentredMasks, response: Floats, added: Callable[[Floats], Floa
         if found is not None:
             return found
     rows = [design.rows(part, np.float64) for part in design.blocks]
-    gram = _gram(rows)
+    gram = design.gram(rows)
     inverse = inverse_of(gram + added(gram))
     coefficients = inverse @ design.transposed(response)
     return Solution(coefficients, response - design.times(coefficients), inverse, rows)
 
 
-def _in_single(design: CentredMasks, response: Floats, added: Callable[[Floats], Floats]) -> Solution | None:
+def _in_single(design: Design, response: Floats, added: Callable[[Floats], Floats]) -> Solution | None:
     rows = [design.rows(part, np.float32) for part in design.blocks]
-    gram = _gram(rows).astype(np.float64)
+    gram = design.gram(rows).astype(np.float64)
     more = added(gram)
     whole = gram + more
     inverse = inverse_of(whole)
     if float(np.diag(whole).max()) * float(np.abs(np.diag(inverse)).max()) >= SINGLE_UP_TO:
         return None
-    scale = np.maximum(np.abs(response).max(axis=0), np.finfo(np.float64).tiny)  # single precision holds any unit then
-    started = (response / scale).astype(np.float32)
-    first = sum(held.T @ started[part] for held, part in zip(rows, design.blocks, strict=True))
-    coefficients: Floats = inverse @ (np.asarray(first, np.float64) * scale)
+    coefficients: Floats = inverse @ design.transposed(response)
     for _ in range(MOST_CORRECTIONS):
         missed = response - design.times(coefficients)
         step = inverse @ (design.transposed(missed) - more @ coefficients)
@@ -131,10 +168,3 @@ def _in_single(design: CentredMasks, response: Floats, added: Callable[[Floats],
             missed = response - design.times(coefficients)
             return Solution(coefficients, missed, inverse.astype(np.float32), rows)
     return None
-
-
-def _gram(rows: Sequence[NDArray[Any]]) -> NDArray[Any]:
-    total: NDArray[Any] = rows[0].T @ rows[0]
-    for held in rows[1:]:
-        total += held.T @ held
-    return total

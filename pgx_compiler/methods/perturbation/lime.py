@@ -22,7 +22,7 @@ from pgx_compiler.methods.perturbation._random_masks import (
     most_draws,
     random_subsets,
 )
-from pgx_compiler.methods.perturbation._weighted_ridge import Ridge, fit_ridge
+from pgx_compiler.methods.perturbation._weighted_ridge import Pairs, Ridge, fit_ridge
 from pgx_compiler.modalities.game import Game, Masks
 from runtimes.capabilities import Floats, Integers
 
@@ -39,7 +39,7 @@ class LimeParams(Params):
     """Parameters of LIME."""
 
     samples: Annotated[int, Field(ge=2)] | Samples = "auto"
-    """Coalitions asked of the model for each row, beside the row itself; ``auto``: 2 for each feature, and 2048, as many as
+    """Coalitions asked of the model for each row, beside the row itself and the empty coalition; ``auto``: 2 for each feature, and 2048, as many as
     Kernel SHAP asks for (the authors' package: 1000 for pictures, 5000 for tables and text, each filled from one reference
     where here a score is the mean over all). Rounded down to an even number; never fewer than 4 for each feature. Where
     there are no more coalitions than that, all are asked and the fit is exact."""
@@ -63,17 +63,17 @@ class LimeParams(Params):
 
 
 def cost(params: LimeParams, shape: Shape) -> Cost:
-    """The coalitions over all references, and the row itself."""
-    draws = most_draws(params.samples, shape.features)
+    """The coalitions over all references, of uniform sizes the empty one too, and the row itself."""
+    draws, ends = most_draws(params.samples, shape.features), 1 + shape.references * (params.sizes == "uniform")
     return Cost(
-        forward=forward_rows(params.samples, shape, beside=1),
+        forward=forward_rows(params.samples, shape, beside=ends),
         bytes=draws * (40 * shape.features + 32 * shape.outputs) + 16 * shape.features**2,
     )
 
 
 @attribution(
     paper="https://arxiv.org/abs/1602.04938",
-    version=3,  # coalitions are drawn from 32 bits a feature: other ones than before
+    version=4,  # coalitions come in pairs with their complements
     cost=cost,
     laws=("symmetry", "linearity", "additive_contributions"),
     quantities={
@@ -107,29 +107,60 @@ def lime(game: Game, params: LimeParams, rng: np.random.Generator) -> FeatureVal
         masks, worth = all_coalitions(game)
         times = most_draws(params.samples, features) * _probability(masks.sum(axis=1), features, params.sizes)
         times[-1] += 1  # the row itself is always among the draws
-        whole = fit_ridge(masks, worth, times * kernel(masks, params), params.ridge, drawn=False)
+        whole = fit_ridge(_all_pairs(masks, worth, times * kernel(masks, params)), params.ridge, drawn=0)
         notes = _precision.notes(len(masks), params.precision, converged=True)
         return FeatureValues(whole.coefficients, whole.standard_error, {**_notes(whole, worth[-1]), **notes})
     full, fits = game.full(), list[Ridge]()
+    ends = np.stack([game.empty() if params.sizes == "uniform" else full, full])
 
     def fit(masks: Masks, worth: Floats) -> tuple[Floats, Floats]:
-        masks = np.concatenate([masks, np.ones((1, features), bool)])
-        fits.append(fit_ridge(masks, np.concatenate([worth, full[None]]), kernel(masks, params), params.ridge))
+        fits.append(fit_ridge(pairs_of(masks, worth, ends, params), params.ridge, drawn=len(masks) // 2))
         return fits[-1].coefficients, fits[-1].standard_error
 
     drawn = ask_in_rounds(
         game, lambda count: draw(count, features, params.sizes, rng), params.samples, params.precision, fit
     )
     notes = _precision.notes(len(drawn.masks), params.precision, drawn.converged)
-    return FeatureValues(drawn.values, drawn.standard_error, {**_notes(fits[-1], full), **notes})
+    return FeatureValues(drawn.values, drawn.standard_error, {**_notes(fits[-1], ends[1]), **notes})
 
 
 def draw(count: int, features: int, sizes: str, rng: np.random.Generator) -> Masks:
-    """Random coalitions, ``(count, features)``; of uniform sizes, all but the full one are as likely."""
+    """Random coalitions, each followed by its complement, ``(count, features)``; none is empty or full but by chance.
+
+    Of uniform sizes the empty coalition is as likely as each other size: `pairs_of` gives it the weight for that.
+    """
     if sizes == "binomial":
-        return rng.random((count, features)) < 0.5
-    removed = rng.integers(1, features + 1, count)
-    return ~random_subsets(features, removed, rng)
+        half = rng.random((count // 2, features)) < 0.5
+    else:
+        half = random_subsets(features, rng.integers(1, features, count // 2), rng)
+    both = np.stack([half, ~half], axis=1)
+    return both.reshape(-1, features)
+
+
+def pairs_of(masks: Masks, worth: Floats, ends: Floats, params: LimeParams) -> Pairs:
+    """What was drawn, ``(n, features)`` and ``(n, k)``, with the empty coalition and the row itself (``ends``) beside it."""
+    features, half = masks.shape[1], masks[::2]
+    kept = np.append(_share_kept(half), 1.0)
+    weights = _weights(np.stack([kept, 1 - kept]), params)  # the row itself, and its complement: the empty coalition
+    weights[:, :-1] *= (features - 1) / features if params.sizes == "uniform" else 1.0
+    weights[1, -1] *= len(masks) / features if params.sizes == "uniform" else 0.0
+    together = np.stack([worth[::2], worth[1::2]])
+    return Pairs(
+        np.concatenate([half, np.ones((1, features), bool)]),
+        np.concatenate([together, ends[::-1, None]], axis=1),
+        weights,
+    )
+
+
+def _all_pairs(masks: Masks, worth: Floats, weights: Floats) -> Pairs:
+    """Every coalition, in the order of `all_coalitions`: the complement of a mask stands as far from the other end."""
+    half = len(masks) // 2
+    of_complements = slice(half - 1, None, -1)
+    return Pairs(
+        masks[half:],
+        np.stack([worth[half:], worth[of_complements]]),
+        np.stack([weights[half:], weights[of_complements]]),
+    )
 
 
 def _probability(kept: Integers, features: int, sizes: str) -> Floats:
@@ -142,7 +173,15 @@ def _probability(kept: Integers, features: int, sizes: str) -> Floats:
 
 def kernel(masks: Masks, params: LimeParams) -> Floats:
     """The weight of each coalition: sqrt(exp(-distance^2 / width^2)), 1 for the row itself."""
-    kept = np.count_nonzero(masks, axis=1) / masks.shape[1] if masks.shape[1] else np.ones(len(masks))
+    return _weights(_share_kept(masks), params)
+
+
+def _share_kept(masks: Masks) -> Floats:
+    return np.count_nonzero(masks, axis=1) / masks.shape[1] if masks.shape[1] else np.ones(len(masks))
+
+
+def _weights(kept: Floats, params: LimeParams) -> Floats:
+    """The weight of coalitions that keep these shares of the features."""
     distance = 1 - np.sqrt(kept) if params.distance == "cosine" else np.sqrt(1 - kept)
     width = WIDTHS[params.distance] if params.kernel_width == "auto" else params.kernel_width
     weights = np.asarray(np.exp(-(distance**2) / (2 * width**2)), np.float64)
