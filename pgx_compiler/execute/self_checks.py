@@ -77,16 +77,23 @@ def _converged(declaration: Declaration, arrays: Mapping[str, Any], findings: li
     if converged is None or not (converged < 1).any():
         return
     short = int((converged < 1).sum())
-    if declaration.stage == "gradient":  # steps on a path, not draws
-        title, error, way = "its most steps", "gap to the difference explained", "Raise `max_steps`, or the tolerance."
+    title = "came to {} before the precision asked for"
+    detail = "the {} was still larger than asked by then"
+    if not {"precision", "tolerance"} & set(declaration.params.model_fields):  # a descent: nobody asked for a precision
+        title, detail = "came to its last step before it had settled", "independent descents did not end equally well"
+        way = "Raise `steps` or `samples`."
+    elif declaration.stage == "gradient":  # steps on a path, not draws
+        title, detail = title.format("its most steps"), detail.format("gap to the difference explained")
+        way = "Raise `max_steps`, or the tolerance."
     else:
-        title, error, way = "its budget", "standard error", "Allow more samples, or ask for less precision."
+        title, detail = title.format("its budget"), detail.format("standard error")
+        way = "Allow more samples, or ask for less precision."
     findings.append(
         Finding(
             "not_converged",
             "warning",
-            f"{declaration.name} came to {title} before the precision asked for",
-            f"In {short} of {len(converged)} rows the {error} was still larger than asked by then.",
+            f"{declaration.name} {title}",
+            f"In {short} of {len(converged)} rows {detail}.",
             declaration.name,
             ("converged",),
             (way,),

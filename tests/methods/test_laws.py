@@ -158,16 +158,18 @@ def test_a_stochastic_attribution_has_a_standard_error_and_another_has_none(decl
 
 @pytest.mark.parametrize("declaration", [d for d in MODEL_WORK if d.stochastic], ids=named)
 def test_the_generator_alone_decides_what_is_drawn(declaration):
-    bench = next(b for b in benches() if b.name == "image sum")
-    rows, values = bench.rows, np.zeros((len(bench.rows), 16))
+    # A descent may come to the same end whatever it draws, and an estimate may be exact: of several models one has to tell.
+    telling = [b for b in benches() if b.name in ("image sum", "image linear", "image reference network")]
 
-    def run(seed):
+    def run(bench, seed):
+        rows, params = bench.rows, declaration.params()
         if declaration.direction:
-            return attribute(declaration, bench.model, rows, declaration.params(), seed).values
-        return judge(declaration, bench.model, rows, values, declaration.params(), seed).values
+            return attribute(declaration, bench.model, rows, params, seed).values.tobytes()
+        values = np.zeros((len(rows), len(rows.features)))
+        return judge(declaration, bench.model, rows, values, params, seed).values.tobytes()
 
-    assert run(1).tobytes() == run(1).tobytes()
-    assert run(1).tobytes() != run(2).tobytes()
+    assert run(telling[0], 1) == run(telling[0], 1)
+    assert any(run(bench, 1) != run(bench, 2) for bench in telling)
 
 
 @pytest.mark.parametrize("declaration", [d for d in ATTRIBUTIONS if d.per_row], ids=named)
