@@ -194,6 +194,15 @@ def _refuse_strange(folder: Path, beside: Iterable[str]) -> None:
         if name == "events.jsonl" or name.endswith(".log") or name.startswith("evidence/"):
             kind = kind_of(os.lstat(folder / name).st_mode)
             raise NotRegular(errno.EINVAL, f"a file of the run belongs there, and it is {kind}", str(folder / name))
+    for path in (
+        folder / "events.jsonl",
+        *folder.glob("*.log"),
+    ):  # what is added to: all else takes the place of its name
+        if path.name not in beside and path.is_file() and os.lstat(path).st_nlink > 1:
+            why = (
+                "lines are added to this file, and it has another name besides (a hard link), which would see them too"
+            )
+            raise NotRegular(errno.EINVAL, why, str(path))
 
 
 def _is_ours(name: str) -> bool:

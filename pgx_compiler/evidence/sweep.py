@@ -2,7 +2,7 @@
 
 A finished run seals in the ledger which records and files it rests on (`seal_run`). Of each audit the last few runs count. What
 they rest on stays, and so does everything young: a run that is not finished has sealed nothing yet. The rest is moved to ``trash/``,
-and deleted by the next sweep.
+and deleted by the next sweep. A run that counts and is damaged stops every sweep, until it is made again or given up by name.
 """
 
 import json
@@ -24,6 +24,15 @@ from pgx_compiler.evidence.store import Record, Store, object_path
 class LostTrack(Exception):  # noqa: N818  (said of evidence, not of the program)
     """What a run that counts rests on cannot be told, so that nothing may go: the message says of which run, and why."""
 
+    def __init__(self, reason: str, run: str) -> None:
+        super().__init__(reason)
+        self.run = run
+        """What the run is called where it is given up."""
+
+
+class NotForgotten(Exception):  # noqa: N818  (said of what was asked for)
+    """A run cannot be given up: there is none of that name, or nothing of it was lost. The message says which."""
+
 
 @dataclass
 class Swept:
@@ -42,6 +51,8 @@ class Swept:
     """Boxes and unfinished files of processes that are gone."""
     runs: int = 0
     """Runs that count."""
+    forgotten: list[str] = field(default_factory=list)
+    """Runs that were given up now."""
 
 
 def seal_run(
@@ -72,23 +83,36 @@ def seal_run(
     return root, store.ledger.append({"event": "run", **body, "evidence": root})
 
 
-def sweep(store: Store, rule: Rule, *, pretend: bool, now: float | None = None) -> Swept | None:
+def sweep(
+    store: Store, rule: Rule, *, pretend: bool, now: float | None = None, forget: Sequence[str] = ()
+) -> Swept | None:
     """Sweep a store; None where somebody takes part in it. With `pretend`, nothing is touched.
+
+    Args:
+        store: to be swept.
+        rule: which runs count, and what is young.
+        pretend: only say what would go.
+        now: seconds since the epoch.
+        forget: runs that were lost and are given up, by their name or the beginning of their line's seal: they count no more,
+            now and in every later sweep, and the ledger says so.
 
     Raises:
         BrokenLedger: without the ledger it is not known what counts.
         LostTrack: of a run that counts it is not known what it rests on.
+        NotForgotten: there is no such run, or nothing of it was lost.
         OSError: the store cannot be read, or not be written.
     """
     held = store.enter_alone()
     if held is None:
         return None
     with held:
-        return _sweep(store, rule, pretend, time.time() if now is None else now)
+        return _sweep(store, rule, pretend, time.time() if now is None else now, forget)
 
 
-def _sweep(store: Store, rule: Rule, pretend: bool, now: float) -> Swept:
-    runs = _counting(store, rule)
+def _sweep(store: Store, rule: Rule, pretend: bool, now: float, forget: Sequence[str]) -> Swept:
+    every = _runs(store)
+    given_up = {run: why for name in forget for run, why in [_lost(store, every, name)]}
+    runs = _counting([run for run in every if not run.forgotten and run not in given_up], rule)
     resting = {run: _rested_on(store, run) for run in runs}
     files = {path.relative_to(store.root).as_posix(): path.stat() for path in _evidence(store.root)}
     if rule.most_bytes is not None:
@@ -109,9 +133,35 @@ def _sweep(store: Store, rule: Rule, pretend: bool, now: float) -> Swept:
         sum(path.stat().st_size for path in trash.rglob("*") if path.is_file()) if trash.is_dir() else 0
     )
     swept.litter = len(list(_litter(store.root)))
+    swept.forgotten = [run.name for run in given_up]
     if not pretend:
+        for run, why in given_up.items():
+            if not run.forgotten:
+                store.ledger.append(
+                    {"event": "forget", "audit": run.audit, "run": run.name, "line": run.seal, "why": why}
+                )
         _carry_out(store, swept, sorted({run.root for run in runs}))
     return swept
+
+
+def _lost(store: Store, runs: Sequence["_Run"], name: str) -> tuple["_Run", str]:
+    """The run of a name, and what was lost of it. Raises `NotForgotten`."""
+    found = [run for run in runs if name == run.name or (len(name) >= _SHORTEST and run.seal.startswith(name))]
+    if len(found) != 1:
+        many = f"{len(found)} runs are called" if found else "the ledger has no run that is called"
+        raise NotForgotten(f"{many} `{name}`")
+    try:
+        _rested_on(store, found[0])
+    except LostTrack as lost:
+        return found[0], str(lost)
+    if found[0].forgotten:
+        return found[0], ""
+    reason = f"all that the run `{name}` rests on is known: it is given up only where that was lost"
+    raise NotForgotten(f"{reason}; `--keep-runs` says how many runs of an audit count")
+
+
+_SHORTEST = 8
+"""Characters of a seal that tell one line of a ledger from all others."""
 
 
 def _carry_out(store: Store, swept: Swept, roots: Sequence[str]) -> None:
@@ -145,17 +195,32 @@ class _Run:
     root: str
     swept: bool
     """Whether a later sweep did not count it: what it rested on may be gone, and nobody has lost it."""
+    seal: str
+    """Of its line."""
+    name: str
+    """By which it can be given up: its own id, or the beginning of the seal."""
+    forgotten: bool
+    """Whether it was given up."""
 
 
-def _counting(store: Store, rule: Rule) -> Sequence[_Run]:
+def _runs(store: Store) -> Sequence[_Run]:
+    """Every run of the ledger, oldest first."""
+    entries = list(store.ledger.entries())
+    sweeps = [(at, one.body.get("runs", ())) for at, one in enumerate(entries) if one.body.get("event") == "sweep"]
+    forgotten = {str(one.body.get("line")) for one in entries if one.body.get("event") == "forget"}
+    found = []
+    for number, entry in enumerate(entries):
+        body = entry.body
+        if body.get("event") == "run" and (root := str(body["evidence"])):
+            swept = any(at > number and root not in counted for at, counted in sweeps)
+            name = str(body.get("run") or entry.seal[:12])
+            gone = entry.seal in forgotten
+            found.append(_Run(number, str(body.get("audit")), root, swept, entry.seal, name, gone))
+    return found
+
+
+def _counting(runs: Sequence[_Run], rule: Rule) -> Sequence[_Run]:
     """The last runs of each audit, oldest first."""
-    entries = [entry.body for entry in store.ledger.entries()]
-    sweeps = [(number, body.get("runs", ())) for number, body in enumerate(entries) if body.get("event") == "sweep"]
-    runs = [
-        _Run(number, str(body.get("audit")), root, any(at > number and root not in counted for at, counted in sweeps))
-        for number, body in enumerate(entries)
-        if body.get("event") == "run" and (root := str(body["evidence"]))
-    ]
     last: dict[str, list[_Run]] = {}
     for run in runs:
         last.setdefault(run.audit, []).append(run)
@@ -231,7 +296,7 @@ class _Reading:
     def _lost(self, path: Path, what: str) -> LostTrack:
         name = path.relative_to(self.store.root).as_posix()
         at = f"line {self.run.number + 1} of the ledger"
-        return LostTrack(f"{name} {what}, on which the run of `{self.run.audit}` at {at} rests")
+        return LostTrack(f"{name} {what}, on which the run of `{self.run.audit}` at {at} rests", self.run.name)
 
 
 def _drawn(reading: _Reading, record: Record) -> set[str]:

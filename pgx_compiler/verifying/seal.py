@@ -42,6 +42,8 @@ def check_sealed(found: Verified, manifest: Manifest, store: Store) -> None:
     problems, gone = inspect_run(store, str(entry.body["evidence"]))
     found.problems += [Problem(str(store.root / one.file), one.what) for one in problems]
     swept = any(later.body.get("event") == "sweep" for later in entries[number:])
+    if any(one.body.get("event") == "forget" and one.body.get("run") == manifest.run["id"] for one in entries[number:]):
+        found.notes.append("the store has given up this run (`pgx gc --forget`), as its evidence was damaged")
     names = list(gone)
     if names and swept:
         found.notes.append(f"the store has swept away {len(names)} of the files that the run rests on")

@@ -33,6 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"runs of each audit that count (default {KEEP_RUNS})",
     )
     parser.add_argument(
+        "--forget", action="append", default=[], metavar="RUN",
+        help="give up a run whose evidence was damaged or lost: it counts no more, and the ledger says so; can be repeated",
+    )  # fmt: skip
+    parser.add_argument(
         "--older", type=_duration, default="24h", metavar="AGE",
         help="only what is older, such as 12h or 7d (default 24h): longer than any run that is still going on",
     )  # fmt: skip
@@ -51,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     from pgx_compiler.evidence.locks import NoLocks
     from pgx_compiler.evidence.retention import Rule
     from pgx_compiler.evidence.store import LaterLayout
-    from pgx_compiler.evidence.sweep import LostTrack, sweep
+    from pgx_compiler.evidence.sweep import LostTrack, NotForgotten, sweep
 
     place = Path(options.spec)
     store = store_of(place / "audit.yaml" if place.is_dir() else place)
@@ -60,7 +64,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         if not store.root.is_dir():
             raise NotADirectoryError(errno.ENOTDIR, "it is no folder", str(store.root))
-        swept = sweep(store, Rule(options.keep_runs, options.older, options.max_size), pretend=not options.yes)
+        rule = Rule(options.keep_runs, options.older, options.max_size)
+        swept = sweep(store, rule, pretend=not options.yes, forget=options.forget)
     except BrokenLedger as error:
         say(f"pgx: damaged evidence: {error}; without it nobody knows what is needed, and nothing was touched")
         return DAMAGED
@@ -68,9 +73,13 @@ def run(options: argparse.Namespace) -> int:
         say(
             f"pgx: damaged evidence: {error}; nobody knows all that it needs, and nothing was touched. Run that audit again, "
             "which writes anew what it still comes to, or put the file back from a copy of the store; once newer runs of the "
-            "audit are there, `--keep-runs` says how many of them count, and older ones are not asked"
+            "audit are there, `--keep-runs` says how many of them count, and older ones are not asked. Where it cannot be run "
+            f"again, `pgx gc --forget {one_line(error.run)}` gives that run up, and what nothing else rests on can go"
         )
         return DAMAGED
+    except NotForgotten as error:
+        say(f"pgx: {one_line(str(error))}; nothing was touched")
+        return AUTHOR
     except (NoLocks, LaterLayout) as error:
         say(f"pgx: {error}; nothing was touched")
         return AUTHOR
@@ -82,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
     facts = {
         "store": str(store.root), "done": options.yes, "runs": swept.runs, "kept": swept.kept, "kept_bytes": swept.kept_bytes,
         "young": swept.young, "moved": len(swept.moved), "moved_bytes": swept.moved_bytes,
-        "deleted_bytes": swept.emptied_bytes, "litter": swept.litter, "files": swept.moved,
+        "deleted_bytes": swept.emptied_bytes, "litter": swept.litter, "forgotten": swept.forgotten, "files": swept.moved,
     }  # fmt: skip
     moved = f"{len(swept.moved)} files ({_bytes(swept.moved_bytes)})"
     lines = [
@@ -95,6 +104,8 @@ def run(options: argparse.Namespace) -> int:
             f"{swept.litter} leftovers of processes that are gone"
         ),
     ]
+    if swept.forgotten:
+        lines.append(f"  {'given up' if options.yes else 'would be given up'}   {one_line(', '.join(swept.forgotten))}")
     if not options.yes:
         lines.append("nothing was touched; `pgx gc --yes` does it")
     return _said(options, facts, "\n".join(lines))

@@ -10,7 +10,7 @@ from pgx_compiler.cli import main
 from pgx_compiler.evidence.canonical import digest
 from pgx_compiler.evidence.retention import Rule
 from pgx_compiler.evidence.store import Artifact, Store
-from pgx_compiler.evidence.sweep import seal_run, sweep
+from pgx_compiler.evidence.sweep import LostTrack, NotForgotten, seal_run, sweep
 
 NOW = time.time()
 LATER = NOW + 48 * 3600
@@ -169,3 +169,104 @@ def test_the_word_refuses_what_it_cannot_read(words, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["gc", *words])
     assert caught.value.code == 2
+
+
+# runs that are given up
+
+
+def damage(path):
+    path.chmod(0o644)
+    path.write_bytes(b"no longer what it was")
+
+
+def lost(store):
+    """A damaged run of `a`, the only one of that audit; returns its name, what it is told by, and the path of its list."""
+    root, seal = run(store, "a", "used")
+    damage(store.path(root, ".json"))
+    return seal[:12], store.path(root, ".json")
+
+
+def test_a_lost_run_that_is_given_up_blocks_no_sweep_any_more(store):
+    name, listed = lost(store)
+    run(store, "b", "of another")
+    with pytest.raises(LostTrack) as caught:
+        sweep(store, Rule(), pretend=False, now=LATER)
+    assert caught.value.run == name
+    swept = sweep(store, Rule(), pretend=False, now=LATER, forget=[name])
+    assert (swept.runs, swept.forgotten) == (1, [name])
+    assert there(store, "used", "of another") == [False, True]
+    assert not listed.exists()
+    # and of no later one either
+    assert sweep(store, Rule(), pretend=False, now=LATER).runs == 1
+
+
+def test_what_was_given_up_stands_in_the_ledger_once(store):
+    name, _ = lost(store)
+    for _ in range(2):
+        sweep(store, Rule(), pretend=False, now=LATER, forget=[name])
+    bodies = [entry.body for entry in store.ledger.entries() if entry.body["event"] == "forget"]
+    (body,) = bodies
+    assert (body["audit"], body["run"]) == ("a", name)
+    assert body["line"].startswith(name)
+    assert "was changed, on which the run of `a` at line 1 of the ledger rests" in body["why"]
+
+
+def test_a_pretence_gives_nothing_up(store):
+    name, listed = lost(store)
+    before = store.ledger.path.read_bytes()
+    swept = sweep(store, Rule(), pretend=True, now=LATER, forget=[name])
+    assert swept.forgotten == [name]
+    assert len(swept.moved) == 4  # its list, and a record, a document and an archive
+    assert listed.exists()
+    assert store.ledger.path.read_bytes() == before
+    with pytest.raises(LostTrack):
+        sweep(store, Rule(), pretend=True, now=LATER)
+
+
+def test_only_a_run_that_was_lost_can_be_given_up(store):
+    _, seal = run(store, "a", "used")
+    with pytest.raises(NotForgotten, match="all that the run .* rests on is known"):
+        sweep(store, Rule(), pretend=False, now=LATER, forget=[seal[:12]])
+    with pytest.raises(NotForgotten, match="no run that is called `abc`"):
+        sweep(store, Rule(), pretend=False, now=LATER, forget=["abc"])
+    with pytest.raises(NotForgotten, match="no run"):  # too short to tell one line from another
+        sweep(store, Rule(), pretend=False, now=LATER, forget=[seal[:4]])
+    assert there(store, "used") == [True]
+    assert [entry.body["event"] for entry in store.ledger.entries()] == ["run"]
+
+
+def test_an_earlier_run_of_the_audit_counts_in_place_of_one_that_is_given_up(store):
+    run(store, "a", "earlier")
+    name, _ = lost(store)
+    swept = sweep(store, Rule(keep_runs=1), pretend=False, now=LATER, forget=[name])
+    assert swept.runs == 1
+    assert there(store, "earlier", "used") == [True, False]
+
+
+def test_of_two_lost_runs_each_is_named_in_turn(store):
+    first, _ = lost(store)
+    root, seal = run(store, "b", "more")
+    damage(store.path(root, ".json"))
+    with pytest.raises(LostTrack) as caught:
+        sweep(store, Rule(), pretend=False, now=LATER, forget=[first])
+    assert caught.value.run == seal[:12]
+    # nothing is given up where nothing can be swept
+    assert all(entry.body["event"] == "run" for entry in store.ledger.entries())
+    assert sweep(store, Rule(), pretend=False, now=LATER, forget=[first, seal[:12]]).runs == 0
+
+
+def test_the_word_names_the_run_that_stands_in_the_way_and_gives_it_up(store, capsys, monkeypatch):
+    monkeypatch.setenv("PGX_STORE", str(store.root))
+    name, _ = lost(store)
+    for path in store.root.rglob("*"):
+        if path.is_file():
+            os.utime(path, (NOW - 48 * 3600, NOW - 48 * 3600))
+    assert main(["gc", "--yes"]) == 5
+    assert f"`pgx gc --forget {name}` gives that run up" in capsys.readouterr().err
+    assert main(["gc", "--forget", "nothing"]) == 2
+    assert "no run that is called `nothing`; nothing was touched" in capsys.readouterr().err
+    assert main(["gc", "--forget", name]) == 0
+    assert f"would be given up   {name}" in capsys.readouterr().out
+    assert main(["gc", "--forget", name, "--yes"]) == 0
+    assert f"given up   {name}" in capsys.readouterr().out
+    assert main(["gc"]) == 0

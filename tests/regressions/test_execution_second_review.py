@@ -196,9 +196,17 @@ def linked(place):
     place.symlink_to(victim)
 
 
+def linked_hard(place):
+    victim = place.parent.parent / "victim"
+    victim.write_text("untouched")
+    place.hardlink_to(victim)
+
+
 @pytest.mark.parametrize(
     ("name", "how"),
     [
+        ("events.jsonl", linked_hard),
+        ("worker-host.log", linked_hard),
         ("events.jsonl", linked),
         ("events.jsonl", os.mkfifo),
         ("events.jsonl", os.mkdir),
@@ -226,13 +234,41 @@ def test_a_journal_and_a_log_follow_no_link_that_comes_later(tmp_path):
     from pgx_compiler.execute.journal import Journal, Setup
     from pgx_compiler.ir.graph import Graph
 
-    for name in ("link", "pipe"):
+    (tmp_path / "other").write_text("untouched")
+    ways = {
+        "link": lambda place: place.symlink_to(tmp_path / "victim"),
+        "pipe": os.mkfifo,
+        "second name": lambda place: place.hardlink_to(tmp_path / "other"),
+    }
+    for name, made in ways.items():
         place = tmp_path / name
-        place.symlink_to(tmp_path / "victim") if name == "link" else os.mkfifo(place)
+        made(place)
         with pytest.raises(OSError, match="a link, a pipe or a device") as caught:
             Journal(place, Graph([]), Setup("p", "a", "d", "inline", 1))
         assert caught.value.filename == str(place)
     assert not (tmp_path / "victim").exists()
+    assert (tmp_path / "other").read_text() == "untouched"
+
+
+def test_what_a_run_writes_whole_takes_the_place_of_a_name_and_leaves_the_other_names_of_its_file(project, capsys):
+    folder = project / "o"
+    names = [
+        "factsheet.json",
+        "plan.json",
+        "spec.yaml",
+        *(str(one.relative_to(folder)) for one in folder.glob("evidence/*.json")),
+    ]
+    outside = project / "outside"
+    outside.mkdir()
+    for number, name in enumerate(names):
+        (outside / str(number)).write_text("untouched")
+        (folder / name).unlink()
+        (folder / name).hardlink_to(outside / str(number))
+    assert len(names) > 4
+    assert said_by(capsys, "run", project / "audit.yaml", "-o", folder)[0] in (0, 1)
+    assert {one.read_text() for one in outside.iterdir()} == {"untouched"}
+    assert all((folder / name).stat().st_nlink == 1 for name in names)
+    assert said_by(capsys, "verify", folder)[0] == 0
 
 
 def test_an_added_empty_folder_is_named(project, capsys):
