@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import combinations
+from math import comb
 
 from pgx_compiler.analysis.context import Context, NamedStep
 from pgx_compiler.methods.catalogue import computing
@@ -15,6 +17,11 @@ ALWAYS_EXPLAINED = ("rows_without_attribution", "rows_forward", "rows_backward")
 """Measures of every attribution step."""
 STATED = ("rows_forward", "rows_backward")
 """Measures of every other step under ``explain``."""
+
+_TOGETHER = {"pair": 2, "triple": 3}
+"""Open words that stand for several features."""
+_MOST_TOGETHER = 20_000
+"""Pairs (of 200 features), or triples (of 50), beyond which their names are not looked up one by one."""
 
 _OPEN = r"[^.\s]+"
 """A part of a name that only the data can say."""
@@ -58,7 +65,13 @@ def _words_known(context: Context, name: str) -> dict[str, tuple[str, ...]]:
     ground = context.grounds.get(step.id)
     names = (ground.features if ground else context.features).names
     # most write names of features as those of facts, the terms of a surrogate keep them as they are
-    return {"feature": tuple(dict.fromkeys([*measure_names("", names).values(), *(f"_{name}" for name in names)]))}
+    known = {"feature": tuple(dict.fromkeys([*measure_names("", names).values(), *(f"_{name}" for name in names)]))}
+    for word, size in _TOGETHER.items():
+        if comb(len(names), size) <= _MOST_TOGETHER:
+            # in the order of the features, as every method names those that it looks at together
+            together = [" and ".join(members) for members in combinations(names, size)]
+            known[word] = tuple(measure_names("", together).values())
+    return known
 
 
 def _names(context: Context) -> Iterator[str]:

@@ -66,3 +66,31 @@ def test_a_run_makes_every_fact_that_is_promised_and_no_other(tmp_path: Path, mo
     # a request is computed by one of several algorithms: what only the others measure is promised as well
     open_ = {"explain.shapley_values.standard_error"}
     assert {name.shown for name in names if name.certain and not compared.fullmatch(name.shown)} - made - open_ == set()
+
+
+@pytest.mark.frameworks
+def test_features_named_together_are_promised_in_the_order_in_which_a_run_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = {"rows": 8, "pair_features": 3}
+    changes = {
+        **SMALL_TREES,
+        "explain.perturbation": [
+            {"use": "friedman_h", "with": small},
+            {"use": "functional_decomposition", "with": {**small, "order": 3, "triple_features": 3, "drawn": 0}},
+            {"use": "tree_shap_interactions", "with": {"pair_features": 3}},
+        ],
+        "agreement": [],
+        "faithfulness": [],
+        "strategy.expectations": [],
+        "gates": [{"fact": "explain.friedman_h.interaction_strength", "max": 1}],
+    }
+    spec = write_spec(make_project(tmp_path), "german-credit-trees", changes)
+    families = [name for name in promised(spec, monkeypatch) if name.members and "_and_" in name.members[0]]
+    made = {fact.id for fact in driver.run(spec, tmp_path / "run", engine="inline").factsheet.facts}
+    together = {fact for fact in made if "_and_" in fact}
+    # three pairs by each of three methods, and the three of them together by one
+    assert len(together) == 3 * 3 + 1
+    assert together <= {member for family in families for member in family.members}
+    # 20 features: 20 · 19 / 2 pairs, 20 · 19 · 18 / 6 triples
+    assert {len(family.members) for family in families} == {190, 1140}

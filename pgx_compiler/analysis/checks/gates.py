@@ -86,7 +86,9 @@ def _meant(fact: str, known: list[str]) -> str | None:
     measures = [one.rpartition(".")[2] for one in known if one.rpartition(".")[0] == step]
     if not measures:
         return nearest(fact, known)
-    near = nearest(measure, measures)
+    # features that are named together stand in the order of the table
+    turned = next((one for one in measures if sorted(one.split("_")) == sorted(measure.split("_"))), None)
+    near = turned or nearest(measure, measures)
     return f"{step}.{near}" if near else None
 
 
