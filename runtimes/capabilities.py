@@ -31,9 +31,10 @@ Integers = NDArray[np.int64]
 Scores = Annotated[Floats, "scores of the view"]
 """``(rows, outputs)``. These types say to whoever stands between an audit and a handle what is to be translated."""
 
-SCORES = ("logit", "probability", "log_odds", "value")
+SCORES = ("logit", "probability", "log_odds", "value", "log_value")
 """What can be explained. ``logit``: the value below the model's final softmax or sigmoid. ``probability``: what
-the model's output says. ``log_odds``: ln(p / (1 - p)) of a probability. ``value``: a regression output as it is."""
+the model's output says. ``log_odds``: ln(p / (1 - p)) of a probability. ``value``: a regression output as it is.
+``log_value``: its natural logarithm, the value below a final exponential where there is one."""
 
 
 @dataclass(frozen=True)

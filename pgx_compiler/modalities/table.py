@@ -90,7 +90,7 @@ class Table:
         focus: output columns that a statement about the whole model is made for: the class that the spec names, the second
             of two, else all.
         task: ``classification`` or ``regression``.
-        score_name: ``logit``, ``probability``, ``log_odds`` or ``value``: the unit of `score`.
+        score_name: ``logit``, ``probability``, ``log_odds``, ``value`` or ``log_value``: the unit of `score`.
     """
 
     def __init__(

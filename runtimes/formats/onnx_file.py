@@ -145,9 +145,9 @@ class Tail:
     scores: str
     """The tensor that holds the scores: below a ZipMap, else the output itself."""
     activation: str
-    """``softmax``, ``sigmoid``, ``linear``, ``trees`` or empty where it is something else."""
+    """``softmax``, ``sigmoid``, ``exp``, ``linear``, ``trees`` or empty where it is something else."""
     logits: str
-    """The tensor below the final softmax or sigmoid; else `scores`."""
+    """The tensor below the final softmax, sigmoid or Exp; else `scores`."""
     node: Any = None
     """The node that makes the scores, where there is one."""
     rounded: bool = False
@@ -186,8 +186,44 @@ def tail_of(path: Path, model: Any, output: str | int | None = None) -> Tail:
     if kind == "Softmax":
         axis = attributes(maker).get("axis", -1)
         return Tail(chosen.name, scores, "softmax", maker.input[0], maker, rounded, axis)
-    linear = kind in _AFFINE or (kind in _LABELLED and not is_label and not _is_linked(maker))
+    if kind == "Exp" and getattr(makers.get(maker.input[0]), "op_type", "") != "LogSoftmax":
+        return Tail(chosen.name, scores, "exp", maker.input[0], maker, rounded)
+    linear = (
+        kind in _AFFINE
+        or _is_reshaped_sum(maker, makers, model)
+        or (kind in _LABELLED and not is_label and not _is_linked(maker))
+    )
     return Tail(chosen.name, scores, "linear" if linear else "", scores, maker, rounded)
+
+
+def _is_reshaped_sum(node: Any, makers: Mapping[str, Any], model: Any) -> bool:
+    """Whether a node only shapes what a product with weights, and a sum, have made: one number a row as a column."""
+    if node.op_type != "Reshape":
+        return False
+    shape = next((tensor for tensor in model.graph.initializer if tensor.name == node.input[1]), None)
+    if shape is None or not keeps_rows("Reshape", numpy_of(shape)):
+        return False
+    below = makers.get(node.input[0])
+    if below is not None and below.op_type == "Add":
+        below = next((makers[name] for name in below.input if name in makers), None)
+    return below is not None and below.op_type in ("MatMul", "Gemm", "LinearRegressor")
+
+
+def numpy_of(tensor: Any) -> Any:
+    """The numbers of an initializer; None where they stand beside the file."""
+    import onnx
+
+    return None if tensor.data_location == tensor.EXTERNAL else onnx.numpy_helper.to_array(tensor)
+
+
+def keeps_rows(kind: str, said: Any) -> bool:
+    """Whether a Reshape to a shape, or a Squeeze of axes, surely leaves to each row its numbers: one column, or as many."""
+    if said is None:
+        return False
+    numbers = [int(number) for number in np.asarray(said).reshape(-1)]
+    if kind == "Squeeze":
+        return numbers in ([1], [-1])
+    return numbers in ([-1], [0, -1]) or (len(numbers) == 2 and numbers[0] in (-1, 0) and numbers[1] > 0)
 
 
 def _multiplies_by_one(node: Any, model: Any) -> bool:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from runtimes.capabilities import Floats
-from runtimes.formats.onnx_file import FLOATS, Tail, attributes, tensor_facts
+from runtimes.formats.onnx_file import FLOATS, Tail, attributes, keeps_rows, tensor_facts
 
 _MOST_COLUMNS = 100_000
-_PASSING = frozenset({"Identity", "Cast", "Dropout", "Flatten"})
+_PASSING = frozenset({"Identity", "Cast", "Dropout", "Flatten", "Reshape", "Squeeze"})
 """They change nothing of numbers in rows and columns (a cast is checked to be one to floats)."""
 
 
@@ -28,13 +28,15 @@ class Affine:
     """``(outputs,)``."""
     input_name: str
     link: str
-    """What the model makes of it: ``softmax``, ``sigmoid``, ``linear``, or ``logistic`` (a classifier of two classes)."""
+    """What the model makes of it: ``softmax``, ``sigmoid``, ``exp``, ``linear``, or ``logistic`` (a classifier of two classes)."""
 
     @property
     def scores(self) -> frozenset[str]:
         """The scores that are affine in the columns."""
         if self.link == "linear":
             return frozenset({"value", "logit"})
+        if self.link == "exp":
+            return frozenset({"log_value"})
         if self.link == "logistic":
             return frozenset({"log_odds"})
         if self.link == "sigmoid":
@@ -71,7 +73,7 @@ def read_linear(model: Any, tail: Tail) -> Affine | None:
         if found is None:
             return None
         start, link = found, "logistic"
-    if link not in ("softmax", "sigmoid", "linear", "logistic"):
+    if link not in ("softmax", "sigmoid", "exp", "linear", "logistic"):
         return None
     way: list[Any] = []
     name = start
@@ -125,8 +127,12 @@ Step = Callable[[Any, dict[str, Any], Floats], Floats | None]
 """Node, constants by name (None: the number that is followed), and the affine map so far, ``(columns + 1, k)``: the next."""
 
 
-def _passing(node: Any, constants: dict[str, Any], held: Floats) -> Floats | None:  # noqa: ARG001
+def _passing(node: Any, constants: dict[str, Any], held: Floats) -> Floats | None:
     said = attributes(node)
+    if node.op_type in ("Reshape", "Squeeze"):
+        given = constants[node.input[1]] if len(node.input) > 1 else said.get("axes")
+        columns = 1 if node.op_type == "Squeeze" or given is None else int(np.ravel(given)[-1])
+        return held if keeps_rows(node.op_type, given) and held.shape[1] == abs(columns) else None
     if node.op_type == "Flatten" and said.get("axis", 1) != 1:
         return None
     return held if node.op_type != "Cast" or said.get("to") in (1, 10, 11) else None
@@ -135,9 +141,10 @@ def _passing(node: Any, constants: dict[str, Any], held: Floats) -> Floats | Non
 def _product(node: Any, constants: dict[str, Any], held: Floats) -> Floats | None:
     weight = constants[node.input[1]]
     said = attributes(node)
-    if weight is None or np.ndim(weight) != 2 or said.get("transA", 0):
+    if weight is None or np.ndim(weight) not in (1, 2) or said.get("transA", 0):
         return None
-    matrix = np.asarray(weight, np.float64)
+    # the product with a vector is one number a row, which generalised linear models of scikit-learn reshape at their end
+    matrix = np.asarray(weight, np.float64).reshape(len(weight), -1)
     matrix = matrix.T if said.get("transB", 0) else matrix
     found: Floats = said.get("alpha", 1.0) * (held @ matrix)
     if len(node.input) > 2 and node.input[2]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from runtimes.adaptation import ALL, Adaptation
 from runtimes.capabilities import View
+from runtimes.formats.scores import log_with_slopes
 
 _TINY = float(np.finfo(np.float32).tiny)
 """As in `runtimes.formats.scores`: a probability of exactly 0 counts as this."""
@@ -24,13 +25,26 @@ def chosen_score(tf: Any, raw: Any, target: Any, width: int, view: View, activat
         activation: of the output, as `runtimes.formats.onnx_file.Tail` says it.
         gives: ``logit`` or ``scores``: which tensor the answer is.
     """
-    columns = tf.reshape(_selected(tf, raw, view.adaptation), (-1, width))
+    return score_of(tf, columns_of(tf, raw, width, view.adaptation), target, view, activation, gives)
+
+
+def columns_of(tf: Any, raw: Any, width: int, asked: Adaptation) -> Any:
+    """An answer as ``(rows, columns)``: selected from and reduced as asked."""
+    return tf.reshape(_selected(tf, raw, asked), (-1, width))
+
+
+def score_of(tf: Any, columns: Any, target: Any, view: View, activation: str, gives: str) -> Any:
+    """Each row's score of its target column, of `columns_of` what the graph answers; see `chosen_score`."""
+    width = columns.shape[1]
     score, classifies = view.score, view.task == "classification"
     several = tf.gather(columns, target, axis=1, batch_dims=1) if width > 1 else None
     # of a single column the first class is 1 - p or -z: the same slope, downwards
     sign = tf.cast(2 * target - 1, columns.dtype)
     if score == "value" or (score == "logit" and not classifies):
         return columns[:, 0] if several is None else several
+    if score == "log_value":
+        value = columns[:, 0] if several is None else several
+        return value if gives == "logit" else log_with_slopes(tf, value)
     if score == "logit":
         return sign * columns[:, 0] if several is None else several
     exclusive = activation in ("softmax", "linear") and width > 1

@@ -38,6 +38,16 @@ class Ensemble:
     """Empty where something stands between the graph's input and the trees."""
     leaves: int
     nodes: int
+    link: str = ""
+    """``exp`` where an Exp follows the trees, which then add up to the logarithm of the value."""
+
+    @property
+    def is_positive(self) -> bool:
+        """True where the file shows that every value is above 0: an Exp, or leaves that cannot add up to less."""
+        if self.link or self.post != "NONE" or not self.trees:
+            return bool(self.link)
+        least = sum((tree.values[tree.feature == -1].min(axis=0) for tree in self.trees), self.base)
+        return bool((least > 0).all())
 
     @property
     def holds_probabilities(self) -> bool:
@@ -60,10 +70,11 @@ class Ensemble:
     @property
     def scores(self) -> frozenset[str]:
         """The scores that the file can give."""
-        if self.kind == "regressor":
-            return frozenset({"value"})
+        logs = {"log_value"} if self.kind != "classifier" and self.is_positive else set()
+        if self.kind == "regressor" or self.link:
+            return frozenset({"value", *logs})
         if self.kind == "either":
-            return frozenset({"value", "probability", "log_odds"})
+            return frozenset({"value", "probability", "log_odds", *logs})
         if self.post == "NONE" and self.trees and not self.holds_probabilities:
             return frozenset({"logit"})
         if self.post in ("LOGISTIC", "SOFTMAX") and (self.trees or self.columns > 2):
@@ -75,6 +86,8 @@ class Ensemble:
         """The scores in which the trees add up exactly."""
         if not self.trees or not self.input_name:
             return frozenset()
+        if self.link:
+            return frozenset({"log_value"}) if self.post == "NONE" else frozenset()
         if self.kind == "regressor":
             return frozenset({"value"}) if self.post == "NONE" else frozenset()
         if self.kind == "either":

@@ -27,12 +27,18 @@ def as_columns(raw: Any, rows: int, asked: Adaptation | None = None) -> Floats:
     """
     if type(raw) is np.ndarray and raw.ndim == 2 and len(raw) == rows > 0 and not (asked and asked.shapes_output):
         return raw.astype(np.float64)  # nearly always, and of a small model the checks below would be a tenth
-    asked = asked or Adaptation()
+    asked, parts = asked or Adaptation(), 0
     if isinstance(raw, list):
+        parts = len(raw)
         raw, asked = _of_list(raw, asked)
     if 0 < asked.batch_axis < raw.ndim:
         raw = np.moveaxis(raw, asked.batch_axis, 0)
     shape = raw.shape
+    if rows and parts and (not shape or shape[0] != rows):
+        raise ModelFileError(
+            f"the output is a list of {parts} tensors for {rows} rows, and the one chosen has shape {shape}: not all rows",
+            "where it holds a tensor for each row, export the model with the tensor that the list is made from",
+        )
     if rows and (not shape or shape[0] != rows):
         raise ModelFileError(
             f"the output has shape {shape} for {rows} rows: axis {asked.batch_axis} is not the rows",
@@ -55,7 +61,8 @@ def _of_list(raw: list[Any], asked: Adaptation) -> tuple[NDArray[Any], Adaptatio
         return np.array([list(row.values()) for row in raw], np.float64), asked
     first = asked.select[0] if asked.select else None
     if not isinstance(first, int) or not -len(raw) <= first < len(raw):
-        raise ModelFileError(f"the output is a list of {len(raw)} tensors", "say which: `model.output: {select: [0]}`")
+        way = "say which: `model.output: {select: [0]}`; where it holds one for each row, export the tensor it is made from"
+        raise ModelFileError(f"the output is a list of {len(raw)} tensors", way)
     return np.asarray(raw[first]), replace(asked, select=asked.select[1:])
 
 
@@ -161,6 +168,40 @@ def log_odds_of_probabilities(values: Floats, exclusive: bool) -> Floats:
         rest = 1.0 - values
     odds: Floats = np.log(np.maximum(values, _TINY)) - np.log(np.maximum(rest, _TINY))
     return odds
+
+
+def log_of_values(values: Floats) -> Floats:
+    """The natural logarithm of each answer of a regression, ``(rows, columns)``.
+
+    Raises:
+        ModelFileError: an answer that has no logarithm.
+    """
+    bad = ~((values > 0) & np.isfinite(values)).all(axis=1)
+    if bad.any():
+        row = int(np.argmax(bad))
+        said = values[row][:4].tolist()
+        reason = f"`log_value` needs finite values above 0, and the model answers {said} (row {row} of those asked)"
+        raise ModelFileError(reason, "explain `value`; rows that a method makes up may have such answers too")
+    logs: Floats = np.log(values)
+    return logs
+
+
+def log_with_slopes(tf: Any, values: Any) -> Any:
+    """The same in TensorFlow: an answer without a logarithm has no slope either, where ln would give one of either sign."""
+    usable = tf.logical_and(values > 0, tf.math.is_finite(values))
+    return tf.math.log(values * tf.where(usable, tf.ones_like(values), tf.constant(np.nan, values.dtype)))
+
+
+def known_slopes(slopes: Mapping[str, Floats]) -> Mapping[str, Floats]:
+    """The slopes of logarithms that were taken of answers.
+
+    Raises:
+        ModelFileError: the answer of a row, which a method may have made up, has none.
+    """
+    if any(np.isnan(array).any() for array in slopes.values()):
+        reason = "`log_value` has slopes where values are above 0, and the model answers 0 or below to a row on the way"
+        raise ModelFileError(reason, "explain `value`; rows that a method makes up may have such answers too")
+    return slopes
 
 
 def log_odds_of_softmax(logits: Floats) -> Floats:

@@ -43,6 +43,7 @@ _ACTIVATIONS: Mapping[str, tuple[Callable[[Floats], Floats], Callable[[Floats], 
     "tanh": (np.tanh, lambda z: 1.0 - np.tanh(z) ** 2),
     "softplus": (lambda z: np.logaddexp(0.0, z), _sigmoid),
     "sigmoid": (_sigmoid, lambda z: _sigmoid(z) * (1.0 - _sigmoid(z))),
+    "exp": (np.exp, np.exp),
 }
 """Name to the function and its derivative; ``softmax`` stands at the end only and is handled there."""
 
@@ -159,6 +160,8 @@ def scores_of(activation: str) -> frozenset[str]:
         return frozenset({"logit", "probability", "log_odds"})
     if activation == "sigmoid":
         return frozenset({"logit", "probability", "log_odds", "value"})
+    if activation == "exp":
+        return frozenset({"value", "log_value"})
     return frozenset({"logit", "value"}) if activation == "linear" else frozenset({"value"})
 
 
@@ -207,7 +210,7 @@ class ReferenceModel:
         word, score = self.network.activations[-1], self.view.score
         if score == "log_odds" and word == "softmax":
             return log_odds_of_softmax(logits)
-        if score in ("logit", "log_odds"):
+        if score in ("logit", "log_odds", "log_value"):
             return two_columns(logits, score) if self._doubles else logits
         out = _softmax(logits) if word == "softmax" else _ACTIVATIONS[word][0](logits)
         if score == "probability":
@@ -280,7 +283,7 @@ class ReferenceModel:
     def _layers(self, *, summed: bool = False) -> list[dense_relevance.Layer]:
         """The layers; the last one without its activation where the score is the value below it, or sums are asked for."""
         words = list(self.network.activations)
-        if summed or self.view.score in ("logit", "log_odds"):
+        if summed or self.view.score in ("logit", "log_odds", "log_value"):
             words[-1] = "linear"
         return [
             dense_relevance.Layer(f"layer_{place}", weight, bias, *_ACTIVATIONS[word])
@@ -297,7 +300,7 @@ class ReferenceModel:
             chosen[:, 0] = np.where(target == 1, 1.0, -1.0)
         else:
             chosen[np.arange(len(logits)), target] = 1.0
-        if score == "logit" or (score == "log_odds" and word == "sigmoid"):
+        if score in ("logit", "log_value") or (score == "log_odds" and word == "sigmoid"):
             return chosen
         if word != "softmax":
             return chosen * _ACTIVATIONS[word][1](logits)

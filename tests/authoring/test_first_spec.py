@@ -198,6 +198,15 @@ def test_a_number_without_bounds_is_a_regression(here):
     assert "target" not in data["explain"]
 
 
+def test_a_log_link_is_explained_below_its_exponential(here):
+    table_model(here, 1, "exponential", loss="poisson")
+    table(here / "rows.csv", **columns(), claims=DRAWN.poisson(2.0, ROWS))
+    assert main(["init", "model.keras", "rows.csv"]) == 0
+    data = made()
+    assert (data["model"]["task"], data["explain"]["score"]) == ("regression", "log_value")
+    assert "differences are ratios; or value" in Path("audit.yaml").read_text()
+
+
 def test_a_loss_over_logits_is_a_classification(here):
     table_model(here, 2, "linear", loss="sparse_categorical_crossentropy")
     table(here / "rows.csv", **columns(), label=[0, 1] * (ROWS // 2))

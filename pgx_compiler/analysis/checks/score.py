@@ -8,10 +8,11 @@ IMPOSSIBLE_SCORE = Code(
     4005,
     "impossible-score",
     "`explain.score` is the quantity that is explained. A file can give a logit only where the value below its final"
-    " activation can be reached, `value` only for regression. Every file of the audit must be able to give it.",
+    " activation can be reached, `value` only for regression, and `log_value` only where values are above 0. Every file of"
+    " the audit must be able to give it.",
 )
 
-_BY_TASK = {"classification": ("logit", "log_odds", "probability"), "regression": ("value",)}
+_BY_TASK = {"classification": ("logit", "log_odds", "probability"), "regression": ("value", "log_value")}
 """In the order in which a default is looked for."""
 
 _LINKS = ("logistic", "sigmoid", "softmax")
@@ -38,7 +39,10 @@ def check_score(context: Context) -> None:
         refusing = [format_ for format_, file in context.models.items() if asked not in file.facts.scores]
         who = f"the {refusing[0]} file cannot give" if refusing else f"{task} does not explain"
         message = f"{who} the score `{asked}`"
-        context.error(IMPOSSIBLE_SCORE, message, ("explain", "score"), f"possible here: {quoted(possible)}")
+        help_ = f"possible here: {quoted(possible)}"
+        if asked == "log_value" and task == "regression":
+            help_ += "; a logarithm needs amounts that are above 0 always, as an exponential at the end gives them"
+        context.error(IMPOSSIBLE_SCORE, message, ("explain", "score"), help_)
 
 
 def _default(context: Context, possible: list[str]) -> str:

@@ -35,7 +35,7 @@ _SUSPECT = 0.05
 _MOST_SELF = 20
 """Rows in the table of those that influence themselves most."""
 
-_HAS_WEIGHTS = ("Dense",)
+_HAS_WEIGHTS = ("Dense", "MatMul", "Gemm")
 
 
 def below_the_last(layers: Iterable[tuple[str, str]]) -> str | None:
@@ -83,11 +83,19 @@ def cost(params: LastLayerInfluenceParams, shape: Shape) -> Cost:
     return Cost(forward=2 * both, backward=2 * min(_LOOKED_AT, looked_at), bytes=8 * looked_at * (shape.rows + 64))
 
 
+def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
+    """A last layer that is fitted as the formulas take it to be."""
+    if facts.activation == "exp" or score == "log_value":
+        return "they are worked out for classes and for squared errors of a plain sum; this last layer is fitted through a log"
+    return None
+
+
 @global_explanation(
     modalities=MODALITIES,
     needs={"labels"},
     paper="https://arxiv.org/abs/1703.04730",
     cost=cost,
+    admits=admits,
     laws=("repeatable", "helps_itself"),
     codes=("not_converged",),
     measures=(

@@ -96,9 +96,11 @@ def _number(row: TableRow, score: float, change: float | None, values: Sequence[
         sign, aim = np.sign(change), score + change
         words = f"at {'least' if change > 0 else 'most'} {aim:.6g} instead of {score:.6g}"
         return Goal(words, "as wanted", lambda found: np.asarray(sign * (aim - found[:, target]), np.float64))
-    labels = row.table.train.labels
-    spread = 0.0 if labels is None else float(np.std(labels))
+    labels, of = row.table.train.labels, "the labels"
+    if labels is not None and row.table.score_name == "log_value":
+        labels, of = np.log(labels[labels > 0].astype(np.float64)), "the logarithms of the labels above 0"
+    spread = float(np.std(labels)) if labels is not None and len(labels) else 0.0
     if not spread > 0:
         raise UnfitParams("say what is wanted of a regression: `change: 5` or `range: [10, 20]`")
-    words = f"{spread:.6g} (the labels' standard deviation) away from {score:.6g}"
+    words = f"{spread:.6g} (the standard deviation of {of}) away from {score:.6g}"
     return Goal(words, "as wanted", lambda found: spread - np.abs(found[:, target] - score))

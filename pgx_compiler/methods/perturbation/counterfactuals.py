@@ -26,7 +26,7 @@ class CounterfactualsParams(Params):
     """The class that the row should get: a name of `model.classes`, or ``other``: any but the predicted one."""
     change: float | None = None
     """Of a regression: by how much the score should at least rise (or fall, where negative). Without it and `range`: by
-    the standard deviation of the labels, either way."""
+    the standard deviation of the labels (of their logarithms where those are explained), either way."""
     range: tuple[float, float] | None = None
     """Of a regression: between which values the score should come to lie."""
     margin: Annotated[float, Field(ge=0)] = 0.0

@@ -8,7 +8,13 @@ from pgx_compiler.modalities.features import Rows
 from runtimes.capabilities import LinearModel
 from runtimes.target import ModelFacts
 
-LINEAR_SCORES = {"linear": {"value", "logit"}, "sigmoid": {"logit", "log_odds"}, "softmax": {"logit"}, "": {"log_odds"}}
+LINEAR_SCORES = {
+    "linear": {"value", "logit"},
+    "sigmoid": {"logit", "log_odds"},
+    "softmax": {"logit"},
+    "exp": {"log_value"},
+    "": {"log_odds"},
+}
 """Final activation of a linear model to the scores in which it is linear; empty: a linear classifier's own curve."""
 
 
@@ -47,7 +53,7 @@ def linear_shap(model: LinearModel, rows: Rows, params: LinearShapParams) -> Fea
     """Compute the Shapley values of a linear model exactly: coefficient times distance from the mean reference.
 
     Of a feature that is a group of columns, the parts of its columns are added up. A generalised linear model
-    (logistic regression) is explained below its link, where it is linear.
+    (logistic, Poisson, gamma or Tweedie regression) is explained below its link, where it is linear.
 
     Reading:
         In the score's own unit. The values of one row add up to its score minus the mean score of the references. A
@@ -57,7 +63,8 @@ def linear_shap(model: LinearModel, rows: Rows, params: LinearShapParams) -> Fea
     Limits:
         The values describe the model, not the world: they are no causal effects. They depend on the references; and
         removed features are filled independently of those that are kept, so that correlated features are judged on
-        rows that may never occur. Values in log-odds are not shares of a probability.
+        rows that may never occur. Values in log-odds are not shares of a probability; those of `log_value` are no amounts but
+        factors: a value v multiplies the model's answer by exp(v).
     """
     name = model.input_name
     x = np.asarray(rows.inputs[name], np.float64).reshape(len(rows), -1)

@@ -23,7 +23,7 @@ class NearestCounterfactualParams(Params):
     """The class whose border is looked for: a name of `model.classes`, or ``other``: any but the predicted one."""
     change: float | None = None
     """Of a regression: by how much the score should at least rise (or fall, where negative). Without it: by the standard
-    deviation of the labels, either way."""
+    deviation of the labels (of their logarithms where those are explained), either way."""
     only: list[str] | None = None
     """The features that may change (default: all that are not `immutable`)."""
     scaling: Scaling = "mad"

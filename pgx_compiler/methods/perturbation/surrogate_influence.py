@@ -119,7 +119,9 @@ def surrogate_influence(table: RealValues, params: SurrogateInfluenceParams, rng
 
 
 def _unit(table: RealValues, params: SurrogateInfluenceParams) -> str:
-    return table.score_name if params.learns == "answers" or table.task != "classification" else "probability"
+    if params.learns == "answers":
+        return table.score_name
+    return "value" if table.task != "classification" else "probability"
 
 
 def _answers(table: RealValues, params: SurrogateInfluenceParams, scores: Floats) -> Floats:
@@ -138,7 +140,7 @@ def _answers(table: RealValues, params: SurrogateInfluenceParams, scores: Floats
         return probabilities(scores, table.score_name)
     if scores.shape[1] != 1:
         raise UnfitParams(f"a label is one number, but the model gives {scores.shape[1]} values a row")
-    return scores
+    return np.exp(scores) if table.score_name == "log_value" else scores
 
 
 def _told(table: RealValues, params: SurrogateInfluenceParams, scores: Floats, places: Integers) -> Floats:

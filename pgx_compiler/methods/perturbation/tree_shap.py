@@ -19,7 +19,12 @@ TRIPLES_AT_ONCE = 4_000_000
 MOST_ON_A_PATH = 62
 """Features on one path are bits of one 64-bit word."""
 
-ADDITIVE_SCORES = {"logistic": {"logit", "log_odds"}, "sigmoid": {"logit", "log_odds"}, "softmax": {"logit"}}
+ADDITIVE_SCORES = {
+    "logistic": {"logit", "log_odds"},
+    "sigmoid": {"logit", "log_odds"},
+    "softmax": {"logit"},
+    "exp": {"log_value"},
+}
 """Final activation of an ensemble to the scores below it; any other is taken to add up as it is."""
 
 
@@ -78,7 +83,7 @@ def tree_shap(model: TreeEnsemble, rows: Rows, params: TreeShapParams) -> Featur
         The values describe the model, not the world: they are no causal effects. They depend on the references; and
         removed features are filled independently of those that are kept (the interventional kind of TreeSHAP), so
         that correlated features are judged on rows that may never occur. Values in log-odds are not shares of a
-        probability.
+        probability; those of `log_value` are no amounts but factors: a value v multiplies the model's answer by exp(v).
     """
     values = np.zeros((len(rows), len(rows.features)))
     for part in parts_of(model, rows):
