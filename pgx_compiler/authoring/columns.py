@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgx_compiler.authoring.files import Given
+from pgx_compiler.authoring.signature import whole_text
 
 _ID = re.compile(r"(?i)(id|uuid|guid|index|row|rownum|unnamed: ?\d+|.*[_ ]id|id[_ ].*|.*[_ ]uuid)")
 _TIME = re.compile(r"(?i)(date|time|timestamp|datetime|.*[_ ](date|timestamp)|created_at|updated_at)")
@@ -49,6 +50,15 @@ def tell_columns(given: Given, target: str | None, arrays: Mapping[str, NDArray[
     wanted = inputs[0].shape[1] if len(inputs[0].shape) > 1 else None
     beside, listed = _left_out(names, arrays, wanted)
     return _told([name for name in listed or names if name not in beside], arrays, beside, tuple(listed))
+
+
+def tell_texts(given: Given, target: str | None, arrays: Mapping[str, NDArray[Any]]) -> Columns:
+    """The column of texts, where a model that reads whole texts could be given several: that of most letters."""
+    text = whole_text(given.model.facts)
+    names = [name for name, array in arrays.items() if array.dtype.kind in "OUS" and name != target]
+    if text is None or not given.train.facts.tabular or text.name in names or len(names) < 2:
+        return Columns()
+    return Columns(listed=(max(names, key=lambda name: sum(len(cell or "") for cell in arrays[name].tolist())),))
 
 
 def _told(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgx_compiler.authoring.files import Given
-from pgx_compiler.authoring.signature import Guess
+from pgx_compiler.authoring.signature import Guess, whole_text
 from runtimes.datasets import ColumnFacts
 
 _CALLED_LABEL = re.compile(
@@ -17,6 +17,8 @@ _CALLED_LABEL = re.compile(
 )
 _ENDS_LIKE_LABEL = re.compile(r"(?i).*_(label|target|class|outcome)")
 _MOST_CLASSES = 1000
+_MOST_NAMED = 50
+"""Different words in a column of labels beside texts."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Labels:
 def find_labels(given: Given, arrays: dict[str, NDArray[Any]]) -> Labels | None:
     """The column of labels among the training data's `arrays`, or None where nothing looks like one."""
     names = _candidates(given)
+    if whole_text(given.model.facts) is not None:  # where texts stand beside labels, words that hardly repeat are texts
+        names = [name for name in names if _names_few(arrays[name])]
     guess = _named(names, given) or _left_over(names, given)
     if guess is None:
         return None
@@ -72,7 +76,7 @@ def _left_over(names: Sequence[str], given: Given) -> Guess | None:
     if not facts.tabular:
         return Guess(names[0], "the only array with one value a row") if len(names) == 1 else None
     inputs = given.model.facts.inputs
-    if len(inputs) > 1:
+    if len(inputs) > 1 or whole_text(given.model.facts) is not None:
         return Guess(names[-1], "the last column that the model does not read") if names else None
     read = inputs[0].shape[1] if len(inputs[0].shape) > 1 else None
     if read is not None and len(names) > read:
@@ -100,6 +104,10 @@ def _words(values: NDArray[Any]) -> list[str]:
         return []
     found = sorted({str(value) for value in values.reshape(-1) if value is not None})
     return found if 2 <= len(found) <= _MOST_CLASSES else []
+
+
+def _names_few(values: NDArray[Any]) -> bool:
+    return values.dtype.kind not in "OUS" or len(set(values.reshape(-1).tolist())) <= _MOST_NAMED
 
 
 def _counted(values: NDArray[Any]) -> int | None:

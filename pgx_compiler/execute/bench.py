@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pgx_compiler.evidence.canonical import canonical_json
 from pgx_compiler.evidence.results import Attribution, Measure
 from pgx_compiler.evidence.store import Artifact, Record, Store
+from pgx_compiler.execute import texts
 from pgx_compiler.execute.fixed_inputs import with_fixed
 from pgx_compiler.execute.linked_scores import open_view
 from pgx_compiler.execute.renaming import renamed
@@ -20,6 +21,7 @@ from pgx_compiler.execute.splits import HELD, Beside, Coded
 from pgx_compiler.execute.splits import UnfitInput as UnfitInput
 from pgx_compiler.execute.splits import read_labels as read_labels
 from pgx_compiler.execute.splits import read_split as read_split
+from pgx_compiler.execute.whole_texts import WholeTexts
 from pgx_compiler.modalities import modalities
 from pgx_compiler.modalities.data import MOST_ROWS, AuditData, Split, Variable, drawn_rows
 from pgx_compiler.modalities.features import FIXED, FeatureMap, References, Rows
@@ -87,7 +89,8 @@ class Bench:
             tensors = {tensor.name: tensor for tensor in framework.inspect(path, view).inputs}
             opened = with_fixed(opened, tensors, Adaptation.of(said).inputs)
         names = {ours: theirs for ours, theirs in source["renamed"].items() if ours != theirs}
-        return renamed(opened, names) if names else opened
+        handle = renamed(opened, names) if names else opened
+        return WholeTexts(handle, *source["whole_text"]) if "whole_text" in source else handle
 
 
 def _named(location: str, digest: str) -> tuple[str, str]:
@@ -110,12 +113,17 @@ def features_from(artifact: Artifact) -> FeatureMap:
     return FeatureMap(names, owners, artifact.document["layout"], arrays["counts"], arrays.get("labels"))
 
 
+def chosen_rows(split: Split, index: Any, source: Mapping[str, Any]) -> Inputs:
+    """The rows that are explained, as games see them."""
+    return texts.in_pieces({name: array[index] for name, array in split.inputs.items()}, source)
+
+
 def explained_rows(bench: Bench, node: Mapping[str, Any], inputs: Mapping[str, Any]) -> tuple[Rows, list[str]]:
     """The rows that a node explains, with their references, and their row ids."""
     split = bench.split(inputs["data"]["params"])
     rows = bench.artifact(inputs["rows"]["record"]).arrays
     references = bench.artifact(inputs["references"]["record"])
-    chosen = {name: array[rows["index"]] for name, array in split.inputs.items()}
+    chosen = chosen_rows(split, rows["index"], inputs["data"]["params"])
     if "features" in inputs:
         features = features_from(bench.artifact(inputs["features"]["record"]))
     else:

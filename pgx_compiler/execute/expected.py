@@ -8,6 +8,7 @@ from zipfile import BadZipFile
 
 from pgx_compiler.evidence.canonical import digest, headers_of
 from pgx_compiler.evidence.store import Record, Store
+from pgx_compiler.execute.texts import whole_text
 from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
 from pgx_compiler.modalities import modalities
@@ -22,8 +23,8 @@ class Expected:
     features: int | None = None
     targets: int | None = None
     """Outputs that each row is explained for, where they are several."""
-    inputs: Mapping[str, tuple[tuple[int, ...], str]] = field(default_factory=dict)
-    """Of the model, by name: a row's shape and type."""
+    inputs: Mapping[str, tuple[tuple[int | None, ...], str]] = field(default_factory=dict)
+    """Of the model, by name: a row's shape and type. A text that is explained in pieces has as many as it has."""
 
 
 class Expectations:
@@ -44,10 +45,12 @@ class Expectations:
             rows = next((shape[0] for name, shape, _ in headers_of(path) if name == "index"), None)
         if node.op != "attribute" and node.params.get("of") != "attribute":
             return Expected(rows)
-        named = self._graph[node.inputs["data"]].params["inputs"]
-        inputs = {name: (tuple(shape), dtype) for name, shape, dtype in named}
+        data = self._graph[node.inputs["data"]].params
+        inputs = {name: (tuple(shape), dtype) for name, shape, dtype in data["inputs"]}
         targets = self._graph[node.inputs["rows"]].params.get("targets", ())
-        return Expected(rows, self._count(node.params["features"], inputs), len(targets), inputs)
+        features = self._count(node.params["features"], inputs)
+        explained = {name: ((None,), one[1]) if name == whole_text(data) else one for name, one in inputs.items()}
+        return Expected(rows, features, len(targets), explained)
 
     def _count(self, described: Mapping[str, Any], inputs: Mapping[str, tuple[tuple[int, ...], str]]) -> int:
         key = digest([described, inputs])

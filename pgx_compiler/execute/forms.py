@@ -208,5 +208,6 @@ def _check_inputs(arrays: Headers, expected: Expected) -> None:
     rows = arrays["values"][0][0]
     for name, (shape, dtype) in expected.inputs.items():
         found = arrays.get(f"input_{name}", ((), ""))
-        if found[0] != (rows, *shape) or (found[1] == "U") is not (dtype in _WORDS):
+        sizes = [size if asked is None else asked for size, asked in zip(found[0][1:], shape, strict=False)]
+        if found[0] != (rows, *sizes) or len(sizes) != len(shape) or (found[1] == "U") is not (dtype in _WORDS):
             raise UnfitResult(f"its array `input_{name}` is not as the model's input is")

@@ -18,6 +18,7 @@ from pgx_compiler.execute.bench import (
     attribution_of,
     audit_data,
     bound_table,
+    chosen_rows,
     explained_rows,
     feature_map,
     features_from,
@@ -135,7 +136,8 @@ def _parity(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Art
     # where the audit has both, the one that is farther off speaks for the white box
     white = {port: bench.artifact(inputs[port]["record"]).arrays for port in ("keras", "rebuilt") if port in inputs}
     farthest = max(white, key=lambda port: float(np.abs(white[port]["output"] - black["output"]).max()))
-    report, holds = parity(white[farthest], black, node["params"]["score"], rebuilt=farthest == "rebuilt")
+    coarse, rebuilt = node["params"].get("coarse", False), farthest == "rebuilt"
+    report, holds = parity(white[farthest], black, node["params"]["score"], rebuilt, coarse)
     artifact = _report(report)
     return Artifact({**artifact.document, "holds": holds}, artifact.arrays)
 
@@ -165,7 +167,7 @@ def _references(bench: Bench, node: Node, inputs: Inputs, progress: Progress) ->
         features = features_from(bench.artifact(inputs["features"]["record"]))
     else:
         features = feature_map(description, train.inputs)
-    chosen = {name: array[index] for name, array in split.inputs.items()}
+    chosen = chosen_rows(split, index, inputs["data"]["params"])
     modality = modalities()[description["modality"]]
     found = modality.references(
         chosen, train.inputs, node["params"]["fill"], features, np.random.default_rng(node["seed"])
@@ -177,7 +179,7 @@ def _features(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> A
     split = bench.split(inputs["data"]["params"])
     index = bench.artifact(inputs["rows"]["record"]).arrays["index"]
     description = node["params"]["features"]
-    chosen = {name: array[index] for name, array in split.inputs.items()}
+    chosen = chosen_rows(split, index, inputs["data"]["params"])
     told = texts.with_words(description, bench.store)
     found = modalities()[description["modality"]].features_of_rows(chosen, told)
     assert found.counts is not None

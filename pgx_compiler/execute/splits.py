@@ -104,7 +104,7 @@ def _inputs(
     inputs: dict[str, NDArray[Any]] = {}
     for name, shape, dtype in source["inputs"]:
         if name in cut:
-            inputs[name] = cut[name].astype(dtype)
+            inputs[name] = cut[name] if dtype == "str" else cut[name].astype(dtype)
             continue
         columns = source["sources"][name]
         order = source.get("moved", {}).get(name)

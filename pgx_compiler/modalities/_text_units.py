@@ -86,11 +86,11 @@ def _begins(place: int, previous: int, touches: bool, units: Units, spelling: Sp
         return True
     if units == "words":
         return not (touches and spelling.goes_on(place))
-    ended, ends = _ends_sentence(spelling.plain(previous)), _ends_sentence(spelling.plain(place))
+    ended, ends = ends_sentence(spelling.plain(previous)), ends_sentence(spelling.plain(place))
     return ended and not ends
 
 
-def _ends_sentence(token: str) -> bool:
+def ends_sentence(token: str) -> bool:
     """A sign that ends a sentence, or closes a quotation after it."""
     return bool(token) and all(letter in _ENDS or letter in _CLOSES for letter in token)
 

@@ -49,7 +49,7 @@ class Game:
         packed: Mapping[str, int] | None = None,
     ) -> None:
         self._model = model
-        self._row = {name: np.asarray(array)[0] for name, array in row.items()}
+        self._row = {name: np.asarray(np.asarray(array)[0]) for name, array in row.items()}
         self._references = references
         self._features = features
         self._fillings = {

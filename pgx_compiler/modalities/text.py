@@ -1,4 +1,8 @@
-"""Texts: a feature is a word, a token or a sentence; a removed one is masked, deleted, or replaced by random tokens."""
+"""Texts: a feature is a word, a token or a sentence; a removed one is masked, deleted, or replaced by random tokens.
+
+A model that reads token ids is told what each token is by a vocabulary. One that reads the text itself cuts it inside:
+`_whole_texts` says what a feature of such a text is.
+"""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,14 +10,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pgx_compiler.modalities import _whole_texts
 from pgx_compiler.modalities._text_units import Spelling, owners_and_labels
 from pgx_compiler.modalities.data import Variable
 from pgx_compiler.modalities.features import FIXED, FeatureMap, References, UnfitFeatures
 from runtimes.capabilities import Inputs
 
 DRAWING = "words"
+PLACES = 1
+NUMERIC = False
 KEYS = frozenset({"units"})
-FILLS: Mapping[str, Mapping[str, Any]] = {"delete": {}, "mask": {"value": None}, "substitute": {"size": 10}}
+FILLS: Mapping[str, Mapping[str, Any]] = {
+    "delete": {},
+    "mask": {"value": None, "token": None},
+    "substitute": {"size": 10},
+}
 DEFAULT_FILL = "mask"
 """`delete` where the vocabulary has no mask. Measured on the sentiment network against 379 words rated by people: occlusion
 has their sign in 92.9 % with `mask`, 90.7 % with `delete`, 88.1 % with `substitute`."""
@@ -26,8 +37,10 @@ def settle(choice: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> di
 
     Beside ``units``, `choice` holds what the analysis has found out of the inputs and the vocabulary: ``ids``, ``mask``
     and ``types`` (names of inputs, or None), ``pad``, ``framing``, ``mask_id`` and ``unknown`` (ids), ``pieces`` and
-    ``vocabulary`` (digest and suffix of its file, or None).
+    ``vocabulary`` (digest and suffix of its file, or None). Of a text that the model reads itself: see `_whole_texts`.
     """
+    if choice.get("text"):
+        return _whole_texts.settle(choice)
     units = choice.get("units") or ("words" if choice.get("pieces") else "tokens")
     if units == "sentences" and not choice.get("vocabulary"):
         reason = "sentences end at full stops, and without a vocabulary nobody knows which tokens those are"
@@ -45,6 +58,8 @@ def varies(described: Mapping[str, Any]) -> bool:
 
 def feature_map(shapes: Mapping[str, Sequence[int]], described: Mapping[str, Any]) -> FeatureMap:
     """As many features as a text of the full length may have."""
+    if described.get("text"):
+        return _whole_texts.feature_map(shapes, described)
     length = int(shapes[described["ids"]][0])
     position = np.arange(length, dtype=np.int64)
     owners = {name: _placed(name, position, shape, described) for name, shape in shapes.items()}
@@ -73,6 +88,8 @@ def _layout(described: Mapping[str, Any]) -> dict[str, Any]:
 
 def features_of_rows(inputs: Inputs, described: Mapping[str, Any]) -> FeatureMap:
     """The words of each row; ``described["words"]`` are those of the vocabulary by id, where there is one."""
+    if described.get("text"):
+        return _whole_texts.features_of_rows(inputs, described, NO_TEXT)
     layout = _layout(described)
     ids, own = np.asarray(inputs[described["ids"]]), _is_text(inputs, layout)
     spelling = Spelling(described.get("words") or (), described.get("pieces") or "")
@@ -106,6 +123,8 @@ def references(
     texts, as often as they occur there.
     """
     layout = features.layout
+    if layout.get("text"):
+        return _whole_texts.references(rows, train, fill, layout, rng)
     name, ids = layout["ids"], np.asarray(rows[layout["ids"]])
     held = {key: np.asarray(array)[:, None] for key, array in rows.items()}
     if fill["kind"] == "mask":
@@ -150,9 +169,11 @@ def variables(
     train: Inputs, test: Inputs | None, features: FeatureMap, columns: Sequence[str], roles: Mapping[str, str]
 ) -> tuple[Variable, ...]:
     """The descriptors of the texts as variables."""
-    of_train = descriptors(train, features.layout)
-    of_test = None if test is None else descriptors(test, features.layout)
-    units = {"length": "tokens"}
+    whole = bool(features.layout.get("text"))
+    described = _whole_texts.descriptors if whole else descriptors
+    of_train = described(train, features.layout)
+    of_test = None if test is None else described(test, features.layout)
+    units = {"length": "words" if whole else "tokens"}
     return tuple(
         Variable(
             key,
@@ -179,3 +200,8 @@ def descriptors(inputs: Inputs, layout: Mapping[str, Any]) -> dict[str, NDArray[
     if layout["unknown"] is not None:
         found["unknown"] = ((ids == layout["unknown"]) & text).sum(axis=1) / some
     return found
+
+
+def longest(texts: Sequence[str]) -> dict[str, int]:
+    """The most words, and the most sentences, of one of some texts that a model reads whole."""
+    return _whole_texts.longest(texts)

@@ -1,10 +1,17 @@
 """What the audit language says of text: how it becomes the numbers that a model reads."""
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
+from pgx_compiler.modalities import names
 from pgx_compiler.spec.fields import Path, SpecModel, semantic
 
-InputKind = Literal["numeric", "categorical", "tokens", "token_mask", "token_types", "bytes", "image", "series"]
+_OF_COLUMNS = ("numeric", "categorical")
+_OF_TEXT = ("tokens", "token_mask", "token_types", "text", "bytes")
+
+if TYPE_CHECKING:
+    InputKind = str
+else:  # an input of another modality is of that kind as a whole
+    InputKind = Literal[(*_OF_COLUMNS, *_OF_TEXT, *(name for name in names() if name not in ("tabular", "text")))]
 
 
 class TokenizerSpec(SpecModel):

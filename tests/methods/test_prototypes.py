@@ -8,6 +8,8 @@ import pytest
 from pgx_compiler.methods.perturbation._prototype_kernel import Kernel, median_kernel, points_of
 from pgx_compiler.methods.perturbation.mmd_critic import MmdCriticParams, mmd_critic
 from pgx_compiler.methods.perturbation.protodash import ProtodashParams, _choose, protodash
+from pgx_compiler.modalities.data import AuditData, Split
+from pgx_compiler.modalities.features import FeatureMap
 from runtimes.capabilities import Floats, Inputs, Spent
 from tests.methods.tables import Column, data_of
 
@@ -112,3 +114,32 @@ def test_a_kernel_is_one_at_no_distance() -> None:
     points = np.array([[0.0, 0.0], [3.0, 4.0]])
     # distance 5, width 5: exp(-25 / 50)
     assert Kernel(5.0)(points, points) == pytest.approx(np.array([[1, np.exp(-0.5)], [np.exp(-0.5), 1]]))
+
+
+def of_texts(train: list[str], test: list[str]) -> AuditData:
+    """Texts that a model reads whole, as the input `text`."""
+    parts = [
+        Split(
+            name,
+            {"text": np.array([[one] for one in texts], object)},
+            np.zeros(len(texts), np.int64),
+            np.arange(len(texts)),
+        )
+        for name, texts in (("train", train), ("test", test))
+    ]
+    features = FeatureMap(("word 1",), {"text": np.zeros(1, np.int64)}, {"kind": "words", "text": "text"})
+    return AuditData("text", "classification", ("a", "b"), parts[0], parts[1], features, ())
+
+
+def test_texts_are_alike_by_the_words_that_they_share_the_rarer_the_heavier() -> None:
+    train = ["the plot", "the plot", "the acting", "the acting", "the plot the acting", "the music", "the music"]
+    data = of_texts(train, ["The PLOT!", "the nothing", "plot", "acting", ""])
+    assert data.test is not None
+    places, known = points_of(data, data.test), points_of(data, data.train)
+    np.testing.assert_allclose(places[0], known[0])  # capitals and signs that hardly occur make no difference
+    # weights are 1 + ln(texts / texts with the word): `the` stands in all 7, `plot` and `acting` in 3, `music` in 2
+    the, plot = 1.0, 1 + np.log(7 / 3)
+    expected = plot / np.hypot(the, plot)
+    np.testing.assert_allclose(places[0] @ places[2], expected)
+    np.testing.assert_allclose([places[2] @ places[3], places[4] @ places[4]], 0)
+    np.testing.assert_array_equal(points_of(data, data.train, np.array([5, 0])), known[[5, 0]])

@@ -23,6 +23,7 @@ from pgx_compiler.analysis.checks.sizes import check_sizes
 from pgx_compiler.analysis.checks.strategy import check_strategy
 from pgx_compiler.analysis.checks.text import check_text, check_text_fill
 from pgx_compiler.analysis.checks.tuning import check_tuning
+from pgx_compiler.analysis.checks.whole_text import check_whole_text
 from pgx_compiler.analysis.context import Context
 
 CHECKS: tuple[Callable[[Context], None], ...] = (
@@ -31,6 +32,7 @@ CHECKS: tuple[Callable[[Context], None], ...] = (
     check_model,
     check_data,
     check_text,
+    check_whole_text,
     check_series,
     check_labels,
     check_features,

@@ -19,8 +19,9 @@ from runtimes.texts.cutting import unsafe_pattern
 TOKENS_UNCLEAR = Code(
     4026,
     "tokens-unclear",
-    "A text model reads token ids, rows × length, perhaps with a mask and with types of the same length. Where names and"
-    " shapes do not tell them apart, `model.inputs: {NAME: {kind: tokens}}` does (`token_mask`, `token_types`).",
+    "A text model reads token ids, rows × length, perhaps with a mask and with types of the same length; or the text itself,"
+    " one a row. Where names and shapes do not tell them apart, `model.inputs: {NAME: {kind: tokens}}` does (`token_mask`,"
+    " `token_types`, `text`).",
 )
 UNKNOWN_PADDING = Code(
     4027,
@@ -52,7 +53,12 @@ def check_text(context: Context) -> None:
     if not context.inputs or context.train is None:
         return
     roles = _roles(context)
-    if roles is None or not _settle_tokens(context, roles):
+    if roles is None:
+        return
+    if "text" in roles.values():
+        context.tokens = {"text": next(name for name, role in roles.items() if role == "text")}
+        return  # `check_whole_text` goes on
+    if not _settle_tokens(context, roles):
         return
     for split, file in context.data.items():
         bound = _bind(context, split, file, roles)
@@ -65,19 +71,31 @@ def check_text(context: Context) -> None:
             context.error(SHAPE_MISMATCH, message, ("data", split, "path"), help_)
 
 
+_IDS = {"tokens": "ids", "token_mask": "mask", "token_types": "types"}
+"""Kinds of inputs that hold numbers for tokens, and their roles."""
 Roles = Mapping[str, str]
 """Input name to ``ids``, ``mask``, ``types``, ``text`` (the model reads it itself) or ``given``."""
 
 
 def _roles(context: Context) -> Roles | None:
     declared = {name: one.kind for name, one in context.spec.model.inputs.items()}
-    said = {"tokens": "ids", "token_mask": "mask", "token_types": "types"}
+    said = {**_IDS, "text": "text"}
     roles = {tensor.name: said.get(declared.get(tensor.name) or "", "") for tensor in context.inputs}
     for tensor in context.inputs:
         if not roles[tensor.name]:
             alone = len(context.inputs) == 1
             looked_up = any("EmbeddingDifferentiable" in file.facts.capabilities for file in context.models.values())
             roles[tensor.name] = "ids" if alone and looked_up else _by_looks(tensor, alone=alone)
+    wrong = [tensor.name for tensor in context.inputs if tensor.dtype == "str" and declared.get(tensor.name) in _IDS]
+    if wrong:
+        message = f"`{wrong[0]}` is said to hold token ids, and the model reads text there"
+        at: Path_ = ("model", "inputs", wrong[0], "kind")
+        context.error(TOKENS_UNCLEAR, message, at, "write `kind: text`, or delete it")
+        return None
+    if "text" in roles.values():
+        # beside a text, numbers are no token ids, and beside one that the spec names other words are no text
+        kept = {"text"} if "text" not in declared.values() else set[str]()
+        roles = {n: role if role in kept or declared.get(n) in said else "given" for n, role in roles.items()}
     holding = [name for name, role in roles.items() if role in ("ids", "text")]
     masks = [name for name, role in roles.items() if role == "mask"]
     if len(holding) == 1 and len(masks) <= 1:
@@ -85,11 +103,15 @@ def _roles(context: Context) -> Roles | None:
     if not holding:
         read = ", ".join(f"`{tensor.name}` {tensor.dtype}" for tensor in context.inputs)
         message = f"no input of the model holds token ids or text; it reads {read}"
-        help_ = "say which: `model.inputs: {NAME: {kind: tokens}}`, or choose the modality that the model was made for"
+        help_ = "say which: `model.inputs: {NAME: {kind: tokens}}` or `text`, or choose the modality that the model was made for"
     else:
         several = holding if len(holding) > 1 else masks
-        message = f"{quoted(several)} all look like {'token ids' if len(holding) > 1 else 'masks of tokens'}"
+        texts = "text" in roles.values()
+        alike = "texts" if texts else "token ids" if len(holding) > 1 else "masks of tokens"
+        message = f"{quoted(several)} all look like {alike}"
         help_ = "say what each is: `model.inputs: {NAME: {kind: tokens}}`, `token_mask` or `token_types`"
+        if texts:
+            help_ = "say which one is explained, and the others stay as they are: `model.inputs: {NAME: {kind: text}}`"
     context.error(TOKENS_UNCLEAR, message, ("data", "modality"), help_)
     return None
 
@@ -109,11 +131,6 @@ def _by_looks(tensor: TensorFacts, *, alone: bool) -> str:
 def _settle_tokens(context: Context, roles: Roles) -> bool:
     """What the ids mean, as `pgx_compiler.modalities.text.settle` takes it."""
     by_role = {role: name for name, role in roles.items()}
-    if "text" in by_role:
-        message = f"the model reads text itself (`{by_role['text']}`), and words of such models cannot be removed yet"
-        help_ = "audit the model below its tokenizer: export it with token ids as input"
-        context.error(TOKENS_UNCLEAR, message, ("data", "modality"), help_)
-        return False
     name = by_role["ids"]
     declared = context.spec.model.inputs.get(name)
     vocabulary = context.vocabulary.facts if context.vocabulary else None
@@ -232,7 +249,7 @@ def _bind_column(context: Context, split: str, file: DataFile, roles: Roles) -> 
         message = f"the model also reads `{given[0]}`, which no text gives"
         context.error(BAD_TOKENIZER, message, at, "store all inputs as arrays of a `.npz` file")
         return None
-    column = _text_column(context, split, file)
+    column = text_column(context, split, file)
     if column is None:
         return None
     tokenizer = context.spec.data.tokenizer
@@ -248,7 +265,8 @@ def _bind_column(context: Context, split: str, file: DataFile, roles: Roles) -> 
     return dict.fromkeys(roles, (column,))
 
 
-def _text_column(context: Context, split: str, file: DataFile) -> str | None:
+def text_column(context: Context, split: str, file: DataFile) -> str | None:
+    """The column that holds the texts; None where none does or several do, which has been said then."""
     names = [column.name for column in file.facts.columns]
     texts = [column.name for column in file.facts.columns if column.dtype in ("str", "object")]
     asked = context.spec.data.columns
@@ -338,10 +356,30 @@ def _cutting(context: Context, tokenizer: TokenizerSpec, roles: Roles, length: i
     }
 
 
+def check_word_of_fill(context: Context) -> None:
+    """The word that stands in the place of a removed one, where the model reads the text itself."""
+    at: Path_ = ("explain", "fill")
+    if context.fill.pop("value") is not None:
+        message = "the model reads the text itself, and `value` is a token id"
+        context.error(VOCABULARY_SIZE, message, (*at, "value"), "write `token: WORD`", on="key")
+    elif context.fill["token"] is None:
+        message = "nobody knows which word masks another: the model cuts its text itself"
+        context.error(UNKNOWN_PADDING, message, at, "add `token: WORD`, or write `kind: delete`")
+    elif not context.fill["token"].strip() or not context.fill["token"].isprintable():
+        message = "what stands in the place of a removed word is no word"
+        context.error(UNKNOWN_PADDING, message, (*at, "token"), "write a word, or `kind: delete`")
+
+
 def check_text_fill(context: Context) -> None:
     """Is there a token to put in the place of a removed one?"""
     if context.spec.data.modality != "text" or context.fill.get("kind") != "mask" or not context.tokens:
         return
+    if "text" in context.tokens:
+        check_word_of_fill(context)
+        return
+    if context.fill.pop("token") is not None:
+        message = "the model reads token ids, and `token` is a word of a text"
+        context.error(VOCABULARY_SIZE, message, ("explain", "fill", "token"), "write `value: ID`", on="key")
     value, vocabulary = context.fill.get("value"), context.vocabulary
     at: Path_ = ("explain", "fill")
     if value is None and context.tokens["mask_id"] is None:

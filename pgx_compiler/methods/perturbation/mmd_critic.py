@@ -52,12 +52,13 @@ def mmd_critic(model: Predictor, data: AuditData, params: MmdCriticParams, rng: 
         can be told by resemblance.
 
     Limits:
-        Resemblance is that of the raw inputs, each element by its spread, and not of what the model sees in them: for pictures
+        Resemblance is that of the raw inputs, each element by its spread (of texts that the model reads whole, that of the words
+        in them, the rarer the heavier), and not of what the model sees in them: for pictures
         it is a crude measure. Prototypes say what is typical, never why the model decides as it does. The choice is greedy,
         and other rows may serve about as well.
     """
     chosen = np.sort(rng.choice(len(data.train), min(params.rows, len(data.train)), replace=False))
-    points = points_of(data, data.train)[chosen]
+    points = points_of(data, data.train, chosen)
     predicted = _classes(model.predict({name: array[chosen] for name, array in data.train.inputs.items()}), data.task)
     kernel = median_kernel(points, rng)
     similar = kernel(points, points)

@@ -48,12 +48,13 @@ def protodash(model: Predictor, data: AuditData, params: ProtodashParams, rng: n
         training data resembles them.
 
     Limits:
-        Resemblance is that of the raw inputs, each element by its spread, and not of what the model sees in them: for pictures
+        Resemblance is that of the raw inputs, each element by its spread (of texts that the model reads whole, that of the words
+        in them, the rarer the heavier), and not of what the model sees in them: for pictures
         it is a crude measure. Prototypes say what is typical, never why the model decides as it does.
     """
     unseen = data.train if data.test is None else data.test
     source, target = (_some(split_rows, params.rows, rng) for split_rows in (len(data.train), len(unseen)))
-    offered, wanted = points_of(data, data.train)[source], points_of(data, unseen)[target]
+    offered, wanted = points_of(data, data.train, source), points_of(data, unseen, target)
     answers = _classes(model.predict({n: a[target] for n, a in unseen.inputs.items()}), data.task)
     theirs = _classes(model.predict({n: a[source] for n, a in data.train.inputs.items()}), data.task)
     kernel = median_kernel(wanted, rng)

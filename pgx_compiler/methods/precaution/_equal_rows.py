@@ -55,7 +55,11 @@ def _digested(parts: Sequence[Inputs], rows: Sequence[int]) -> Integers:
 def plain(values: NDArray[Any]) -> NDArray[Any]:
     """Values whose bytes are equal where they are."""
     if values.dtype.kind == "O":
-        return np.array([[repr(v) for v in row] for row in values], str).reshape(values.shape)
+        # by their digests: one long text would make all of them as wide
+        told = [
+            hashlib.blake2b(repr(v).encode("utf-8", "replace"), digest_size=16).hexdigest() for v in values.reshape(-1)
+        ]
+        return np.array(told, "U32").reshape(values.shape)
     if values.dtype.kind == "f":
         return np.where(np.isnan(values), np.array(np.nan, values.dtype), values + np.array(0, values.dtype))
     return values
