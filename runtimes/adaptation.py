@@ -12,8 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-LAYOUTS: Mapping[str, str] = {"NCHW": "NHWC", "NHWC": "NHWC", "NCL": "NLC", "NLC": "NLC"}
+LAYOUTS: Mapping[str, str] = {
+    **dict.fromkeys(("NCHW", "NHWC"), "NHWC"),
+    **dict.fromkeys(("NCL", "NLC"), "NLC"),
+    **dict.fromkeys(("NCDHW", "NDHWC"), "NDHWC"),
+}
 """The order in which a model reads an axis each, to the order in which an audit holds them. N: rows, C: channels."""
+
+CHANNELS_FIRST: Mapping[int, str] = {len(first): first for first, held in LAYOUTS.items() if first != held}
+"""By the number of axes, the layout with the channels before the places."""
 
 ALL, OUTPUTS = "all", "outputs"
 """Of `Adaptation.select`: leave the whole axis (to be reduced), or keep it as the outputs."""

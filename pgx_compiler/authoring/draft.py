@@ -1,6 +1,5 @@
 """All that is known of an audit before its steps are chosen: files, guesses, and the reasons for them."""
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgx_compiler.analysis.checks.files import UNUSABLE_DATA
-from pgx_compiler.authoring.columns import Columns, tell_columns
+from pgx_compiler.analysis.checks.signature import channels_last
+from pgx_compiler.authoring.columns import Columns, tell_columns, tell_texts
 from pgx_compiler.authoring.files import Given
 from pgx_compiler.authoring.labels import Labels, classes_of, find_labels
 from pgx_compiler.authoring.signature import Guess, modality_of, rescales, task_of
 from pgx_compiler.diagnostics.diagnostic import AuthorError, Diagnostic, Diagnostics
-from pgx_compiler.modalities.image import PATCHES_ACROSS
+from pgx_compiler.modalities import is_pictured, modalities
 from runtimes import datasets
 from runtimes.datasets import DataFileError
 from runtimes.target import ModelFacts
@@ -40,8 +40,8 @@ class Draft:
     columns: Columns
     scale: tuple[tuple[int, int], str] | None
     """What 0..255 becomes, and why."""
-    patch: int | None
-    """Side of a patch, for images."""
+    patch: int | list[int] | None
+    """Side of a patch, for images; sides of a block, for volumes."""
     commonest: float | None
     """Share of the commonest class: what saying always the same would reach."""
 
@@ -75,6 +75,8 @@ def draft_of(given: Given) -> Draft:
     columns = Columns()
     if modality.value == "tabular":
         columns = tell_columns(given, labels.name if labels else None, arrays)
+    elif modality.value == "text":
+        columns = tell_texts(given, labels.name if labels else None, arrays)
     several = len(given.model.facts.outputs) > 1 and "keras" in given.models
     return Draft(
         given=given,
@@ -86,8 +88,8 @@ def draft_of(given: Given) -> Draft:
         classes_why=why,
         labels=labels,
         columns=columns,
-        scale=_scale(given, arrays) if modality.value == "image" else None,
-        patch=patch_of(facts[0]) if modality.value == "image" else None,
+        scale=_scale(given, arrays) if is_pictured(modality.value) else None,
+        patch=patch_of(facts[0], modality.value) if is_pictured(modality.value) else None,
         commonest=_commonest(labels) if labels and task.value == "classification" else None,
     )
 
@@ -125,10 +127,16 @@ def _scale(given: Given, arrays: Mapping[str, NDArray[Any]]) -> tuple[tuple[int,
     return (0, 1), "the pixels are integers: guessed that training mapped 0..255 onto 0..1"
 
 
-def patch_of(facts: ModelFacts) -> int | None:
-    """Side of a patch of an image, in pixels: the default of the language, written out; None where a size is open."""
-    sides = [size for size in facts.inputs[0].shape[1:3] if size is not None]
-    return max(1, math.ceil(max(sides) / PATCHES_ACROSS)) if len(sides) == 2 else None
+def patch_of(facts: ModelFacts, modality: str) -> int | list[int] | None:
+    """Size of a patch of an image or of a block: the default of the language, written out; None where a size is open."""
+    tensor, asked = facts.inputs[0], modalities()[modality]
+    if len(tensor.shape) - 1 not in (asked.PLACES, asked.PLACES + 1):
+        return None
+    shape = channels_last(tensor, asked.PLACES).shape[1:]
+    if None in shape[: asked.PLACES]:
+        return None
+    found: int | list[int] = asked.settle({}, {tensor.name: [int(size or 1) for size in shape]})["size"]
+    return found
 
 
 def _commonest(labels: Labels) -> float:

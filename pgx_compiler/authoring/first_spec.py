@@ -187,20 +187,29 @@ def _explain(draft: Draft, choice: Choice, resolved: Resolved | None) -> list[st
         rows["stratify"] = "target"
         drawn += ", drawn evenly over the classes"
     lines = line("explain:", "which inputs matter, row by row")
-    if resolved is not None:
+    if _has_log_link(draft):
+        lines += line("  score: log_value", "what the final exponential is given: differences are ratios; or value")
+    elif resolved is not None:
         lines += line(f"  score: {resolved.score}", "the quantity that is explained")
-        if draft.task.value == "classification":
-            last = f" {scalar(resolved.classes[-1])}," if draft.classes else ""
-            lines += line("  target: predicted", f"the class explained; or{last} `label`, any class")
+    if resolved is not None and draft.task.value == "classification":
+        last = f" {scalar(resolved.classes[-1])}," if draft.classes else ""
+        lines += line("  target: predicted", f"the class explained; or{last} `label`, any class")
     lines += line(f"  rows: {flow(rows)}", drawn)
     if draft.patch is not None:
-        count = f"{len(resolved.features)} features an image" if resolved is not None else ""
-        lines += line(f"  features: {{superpixels: patches, size: {draft.patch}}}", count)
+        count = f"{len(resolved.features)} features a row" if resolved is not None else ""
+        lines += line(f"  features: {flow({'superpixels': 'patches', 'size': draft.patch})}", count)
     if resolved is not None:
         why = "what stands for a removed feature; this is the default"
         lines += indented_suggestion(f"  fill: {flow(dict(resolved.fill))}", why)
     lines += _steps("perturbation", choice, "perturbation:", "the black box, by what it answers", 2)
     return lines + _steps("gradient", choice, "gradient:", "the white box, by its gradients", 2)
+
+
+def _has_log_link(draft: Draft) -> bool:
+    """Whether a regression ends in an exponential, below which its features add up or nearly so."""
+    facts = [file.facts for file in draft.given.models.values()]
+    ends = any(one.activation == "exp" for one in facts) and all("log_value" in one.scores for one in facts)
+    return draft.task.value == "regression" and ends
 
 
 def _steps(stage: str, choice: Choice, key: str, comment: str, indent: int) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from pgx_compiler.analysis.checks.capabilities import refusal
 from pgx_compiler.analysis.checks.model import check_model
 from pgx_compiler.analysis.checks.score import check_score
+from pgx_compiler.analysis.checks.signature import channels_last
 from pgx_compiler.analysis.context import Context
 from pgx_compiler.analysis.resolved import ModelFile
 from pgx_compiler.authoring.draft import patch_of
@@ -12,7 +13,7 @@ from pgx_compiler.authoring.files import read_model
 from pgx_compiler.authoring.signature import modality_of, task_of
 from pgx_compiler.diagnostics.diagnostic import Diagnostics
 from pgx_compiler.methods.catalogue import catalogue
-from pgx_compiler.modalities.image import feature_map as image_features
+from pgx_compiler.modalities import is_pictured, modalities
 from pgx_compiler.modalities.tabular import feature_map as table_features
 from pgx_compiler.spec.parse import parse
 from runtimes.target import ModelFacts
@@ -57,11 +58,11 @@ def _lay_features(context: Context, facts: ModelFacts, modality: str) -> None:
     shape = facts.inputs[0].shape[1:]
     if any(size is None for tensor in facts.inputs for size in tensor.shape[1:]):
         return
-    if modality == "image" and len(shape) in (2, 3):
-        side = patch_of(facts)
-        context.features = (
-            image_features({facts.inputs[0].name: [int(n or 1) for n in shape]}, {"size": side}) if side else None
-        )
+    if is_pictured(modality) and patch_of(facts, modality) is not None:
+        asked = modalities()[modality]
+        shape = channels_last(facts.inputs[0], asked.PLACES).shape[1:]
+        shapes = {facts.inputs[0].name: [int(n or 1) for n in shape]}
+        context.features = asked.feature_map(shapes, asked.settle({}, shapes))
     elif modality == "tabular":
         shapes = {tensor.name: [int(n or 1) for n in tensor.shape[1:]] for tensor in facts.inputs}
         sizes = [side for sides in shapes.values() for side in (sides[0] if sides else 1,)]

@@ -3,12 +3,8 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
-from runtimes.target import ModelFacts
-
-Modality = Literal["tabular", "image", "text", "series"]
-Task = Literal["classification", "regression"]
+from runtimes.target import ModelFacts, TensorFacts
 
 _LINKS = ("softmax", "sigmoid", "logistic")
 _SEQUENTIAL = ("LSTM", "GRU", "SimpleRNN", "Bidirectional", "Conv1D", "RNN")
@@ -18,6 +14,10 @@ _OF_NUMBERS = ("mean_squared", "mean_absolute", "mse", "mae", "huber", "poisson"
 
 _NAMED_IDS = re.compile(r"token|(^|_)ids?$", re.IGNORECASE)
 """Names that inputs of token ids have."""
+
+
+_CUTTING = frozenset({"Tokenizer", "TfIdfVectorizer", "StringSplit", "TextVectorization"})
+"""Operators and layers that make words of a text."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,9 @@ class Guess:
 
 def modality_of(facts: ModelFacts) -> Guess:
     """What a row is, by the shape of the model's input and the layers that read it."""
+    text = whole_text(facts)
+    if text is not None:
+        return Guess("text", f"the model cuts what it reads as `{text.name}` into words")
     if len(facts.inputs) > 1:
         wide = [tensor for tensor in facts.inputs if len(tensor.shape) > 2]
         if not wide:
@@ -50,7 +53,15 @@ def modality_of(facts: ModelFacts) -> Guess:
         return Guess("tabular", f"the model reads {words or 'one number'}{' numbers' if words else ''} a row")
     if len(shape) == 2 and (shape[0] is None or any(kind in facts.operators for kind in _SEQUENTIAL)):
         return Guess("series", f"the model reads {words} a row, in sequence")
+    if len(shape) > 3 or any("3D" in kind for kind in facts.operators):
+        return Guess("volume", f"the model reads {words} a row")
     return Guess("image", f"the model reads {words} a row")
+
+
+def whole_text(facts: ModelFacts) -> TensorFacts | None:
+    """The input that holds texts which the model cuts itself, where it has exactly one."""
+    texts = [one for one in facts.inputs if one.dtype == "str" and one.shape[1:] in ((), (1,), (None,))]
+    return texts[0] if len(texts) == 1 and _CUTTING.intersection(facts.operators) else None
 
 
 def task_of(facts: Sequence[ModelFacts], labels_are_classes: bool | None) -> Guess:
@@ -64,6 +75,10 @@ def task_of(facts: Sequence[ModelFacts], labels_are_classes: bool | None) -> Gue
             return Guess("classification", f"the loss is {one.loss}")
         if any(word in loss for word in _OF_NUMBERS):
             return Guess("regression", f"the loss is {one.loss}")
+    if any(one.activation == "exp" for one in facts):
+        return Guess("regression", "the output ends in an exponential")
+    if any(one.classes for one in facts):
+        return Guess("classification", "the file names its classes")
     if all("value" not in one.scores for one in facts):
         return Guess("classification", "the model gives probabilities")
     if labels_are_classes and facts[0].n_outputs > 1:

@@ -12,8 +12,8 @@ from pgx_compiler.evidence.results import Finding, Measure, Severity
 from pgx_compiler.evidence.store import Artifact
 from pgx_compiler.evidence.summary import bootstrap_interval
 from pgx_compiler.execute.bench import Bench, feature_map
+from pgx_compiler.modalities import modalities
 from pgx_compiler.modalities.features import FIXED, FeatureMap
-from pgx_compiler.modalities.image import over_channels
 from runtimes.capabilities import Floats
 
 IRRELEVANT_BELOW = 0.5
@@ -74,11 +74,15 @@ def _explained(
     bench: Bench, step: str, made: Artifact, params: Mapping[str, Any], shapes: Mapping[str, Any]
 ) -> _Explained:
     """An attribution with the rows and features that it is about."""
-    features = feature_map(params.get("own_features", {}).get(step, params["features"]), shapes)
+    described = params.get("own_features", {}).get(step, params["features"])
+    features = feature_map(described, shapes)
     if "present" in made.arrays:
         owners = {key.removeprefix("owner_"): held for key, held in made.arrays.items() if key.startswith("owner_")}
         features = FeatureMap(features.names, owners, features.layout, made.arrays["present"].sum(axis=1))
-    regions = {name: _region(bench, sha, suffix, features) for name, (sha, suffix) in params["regions"].items()}
+    spread = modalities()[described["modality"]].over_channels if params["regions"] else None
+    regions = {
+        name: _region(_mask(bench, sha, suffix), features, spread) for name, (sha, suffix) in params["regions"].items()
+    }
     rows = {key.removeprefix("input_"): held for key, held in made.arrays.items() if key.startswith("input_")}
     return _Explained(
         step, made.arrays["values"], made.document["signed"], features, regions, rows, made.arrays["targets"]
@@ -97,21 +101,26 @@ def shares(values: Floats, owned: Floats) -> Floats:
     return found
 
 
-def _region(bench: Bench, sha256: str, suffix: str, features: FeatureMap) -> Floats:
-    """How much of each feature lies in a masked region, from 0 to 1: ``(features,)``, or one such row for each row."""
+def _mask(bench: Bench, sha256: str, suffix: str) -> NDArray[np.bool_]:
     from PIL import Image
 
     with Image.open(bench.store.path(sha256, suffix)) as image:
-        mask = np.asarray(image.convert("L")) > 127
+        return np.asarray(image.convert("L")) > 127
+
+
+def _region(mask: NDArray[np.bool_], features: FeatureMap, spread: Any) -> Floats:
+    """How much of each feature lies in a masked region, from 0 to 1: ``(features,)``, or one such row for each row.
+
+    ``spread`` is `over_channels` of the modality.
+    """
     (owner,) = features.owners.values()
     if not features.varies:
-        return _inside(mask, owner, features)
-    return np.stack([_inside(mask, one, features) for one in owner])
+        return _inside(spread(mask, owner.shape, features.layout), owner, features)
+    return np.stack([_inside(spread(mask, one.shape, features.layout), one, features) for one in owner])
 
 
-def _inside(mask: NDArray[np.bool_], owner: NDArray[Any], features: FeatureMap) -> Floats:
-    """Share of each feature's elements under a mask, ``(features,)``; 0 where a feature owns nothing."""
-    flat = over_channels(mask, owner.shape, features.layout)
+def _inside(flat: NDArray[np.bool_], owner: NDArray[Any], features: FeatureMap) -> Floats:
+    """Share of each feature's elements in a region, ``(features,)``; 0 where a feature owns nothing."""
     sizes = np.bincount(owner[owner != FIXED], minlength=len(features))
     inside = np.bincount(owner[flat & (owner != FIXED)], minlength=len(features))
     return np.asarray(inside / np.maximum(sizes, 1), np.float64)

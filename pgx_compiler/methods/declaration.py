@@ -34,6 +34,9 @@ import numpy as np
 from pgx_compiler.evidence.results import Attribution, RowReport
 from pgx_compiler.methods.declared import (
     MODALITIES,
+    NUMERIC,
+    PICTURED,
+    PLACED,
     ROWS_OF_A_BATCH,
     TARGETS_OF_A_BATCH,
     TASKS,
@@ -309,6 +312,9 @@ def declaration_of(function: Callable[..., Any]) -> Declaration | None:
 
 __all__ = [
     "MODALITIES",
+    "NUMERIC",
+    "PICTURED",
+    "PLACED",
     "ROWS_OF_A_BATCH",
     "TARGETS_OF_A_BATCH",
     "Attribution",

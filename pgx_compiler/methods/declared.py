@@ -8,10 +8,18 @@ from pydantic import ConfigDict
 
 from pgx_compiler.documented import Documented
 from pgx_compiler.methods.price import Cost, Shape
+from pgx_compiler.modalities import having
 from runtimes.capabilities import Inputs
 from runtimes.target import ModelFacts
 
-MODALITIES = frozenset({"tabular", "image", "text", "series"})
+MODALITIES = having()
+"""All kinds of data."""
+NUMERIC = having(numeric=True)
+"""Data whose elements are numbers that can be changed a little: noise, steps and derivatives make sense."""
+PLACED = having(1)
+"""Data whose elements have a place beside others: sequences, pictures, volumes."""
+PICTURED = having(2)
+"""Data with several axes of places: pictures, volumes."""
 TASKS = ("classification", "regression")
 
 Gives = Literal["report", "attribution", "local", "global", "scores"]

@@ -1,4 +1,4 @@
-"""What a removed part of an image is replaced by."""
+"""What a removed part of an image is replaced by: as in all pictures, or filled in from its surroundings."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -6,23 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pgx_compiler.modalities import _picture_fills
 from pgx_compiler.modalities._image_axes import Axes, axes_of
+from pgx_compiler.modalities._picture_fills import as_pixels
 from pgx_compiler.modalities.features import FIXED, FeatureMap, References
 from runtimes.capabilities import Floats, Inputs, Integers
 
-FILLS: Mapping[str, Mapping[str, Any]] = {
-    "mean": {},
-    "value": {"value": 0.0},
-    "blur": {"sigma": 4.0},
-    "noise": {"size": 10},
-    "uniform": {"size": 10},
-    "maximum_distance": {},
-    "inpaint": {},
-    "background": {"size": 10},
-}
-"""10 draws or training images are our default: each multiplies the model rows of every method."""
+FILLS: Mapping[str, Mapping[str, Any]] = {**_picture_fills.FILLS, "inpaint": {}}
 
-OWN_FILLS = frozenset({"blur", "inpaint", "maximum_distance"})
+OWN_FILLS = _picture_fills.OWN_FILLS | {"inpaint"}
 """Each row has references of its own."""
 
 
@@ -31,81 +23,16 @@ def image_references(
 ) -> References:
     """The reference images of one input; see `FILLS` for the kinds and their keys.
 
-    - ``mean``: the mean training image. ``value``: a constant. Shared by all rows.
-    - ``noise``: ``size`` images, each pixel drawn from a normal distribution with the mean and standard deviation that
-      it has over the training images, cut to the range of the training data. Shared by all rows.
-    - ``uniform``: ``size`` images, each element drawn evenly from the range of the training data. Shared by all rows.
-    - ``maximum_distance``: for each row the image that is furthest from it within the range of the training data: every
-      element at the end of the range that it is further from, so that no colour of the row is overlooked as a colour of
-      the reference (uniform and maximum distance: Sturmfels, Lundberg & Lee 2020, https://distill.pub/2020/attribution-baselines).
-    - ``background``: ``size`` training images drawn without replacement. Shared by all rows.
-    - ``blur``: each row's own blur. ``inpaint``: each row, where every feature is filled from what surrounds it as if it
-      alone were removed; where neighbours are removed too, what they held still shines in at the seam.
+    All but ``inpaint`` are those of `_picture_fills`. ``inpaint``: each row, where every feature is filled from what
+    surrounds it as if it alone were removed; where neighbours are removed too, what they held still shines in at the seam.
     """
     name, images = next((name, array) for name, array in rows.items() if name in features.owners)
-    seen = np.asarray(train[name])
-    kind = fill["kind"]
-    if kind == "mean":
-        mean = as_pixels(seen.mean(axis=0, dtype=np.float64), images.dtype)
-        return References({name: mean[None, None]}, f"mean image of {len(seen)} training rows")
-    if kind == "value":
-        value = as_pixels(np.full(images.shape[1:], float(fill["value"])), images.dtype)
-        held = float(value.reshape(-1)[0])
-        cut = "" if np.isclose(held, fill["value"]) else f" ({fill['value']:g} as {images.dtype})"
-        return References({name: value[None, None]}, f"every pixel {held:g}{cut}")
-    if kind == "background":
-        size = min(int(fill["size"]), len(seen))
-        chosen = np.sort(rng.choice(len(seen), size, replace=False))
-        return References({name: seen[chosen][None].astype(images.dtype)}, f"{size} training images, drawn at random")
-    if kind == "noise":
-        drawn = _noise(seen, int(fill["size"]), rng)
-        told = f"{fill['size']} images of noise, each pixel as it varies over {len(seen)} training rows"
-        return References({name: as_pixels(drawn, images.dtype)[None]}, told)
-    if kind in ("uniform", "maximum_distance"):
-        return _within_the_range(name, images, seen, fill, rng)
     axes = axes_of(features.layout, images.shape[1:])
-    if kind == "inpaint":
+    if fill["kind"] == "inpaint":
         filled = _inpainted(images, features, name, axes)
         return References({name: filled[:, None]}, "each feature filled smoothly from what surrounds it (harmonic)")
-    sigma = float(fill["sigma"])
-    blurred = _blurred(images, sigma, axes)
-    return References({name: blurred[:, None]}, f"the image itself, blurred (sigma {sigma:g} pixels)")
-
-
-def as_pixels(values: Floats, dtype: np.dtype[Any]) -> NDArray[Any]:
-    """Values in the pixels' own dtype: whole numbers are rounded and kept in their range."""
-    if dtype.kind not in "iu":
-        return values.astype(dtype)
-    limits = np.iinfo(dtype)
-    return np.clip(np.round(values), limits.min, limits.max).astype(dtype)
-
-
-def _within_the_range(
-    name: str, images: NDArray[Any], train: NDArray[Any], fill: Mapping[str, Any], rng: np.random.Generator
-) -> References:
-    low, high = float(train.min()), float(train.max())
-    told = f"the range of {len(train)} training rows, {low:g} to {high:g}"
-    if fill["kind"] == "uniform":
-        drawn = rng.uniform(low, high, (int(fill["size"]), *images.shape[1:]))
-        return References(
-            {name: as_pixels(drawn, images.dtype)[None]}, f"{fill['size']} images drawn evenly from {told}"
-        )
-    far = np.where(images.astype(np.float64) < (low + high) / 2, high, low)
-    return References({name: as_pixels(far, images.dtype)[:, None]}, f"the image furthest from each row within {told}")
-
-
-def _noise(train: NDArray[Any], size: int, rng: np.random.Generator) -> Floats:
-    mean, spread = train.mean(axis=0, dtype=np.float64), train.std(axis=0, dtype=np.float64)
-    drawn = mean + spread * rng.standard_normal((size, *train.shape[1:]))
-    return np.asarray(np.clip(drawn, float(train.min()), float(train.max())), np.float64)
-
-
-def _blurred(images: NDArray[Any], sigma: float, axes: Axes) -> NDArray[Any]:
-    from scipy.ndimage import gaussian_filter
-
-    widths = [0.0] * images.ndim
-    widths[1 + axes.height] = widths[1 + axes.width] = sigma
-    return as_pixels(gaussian_filter(images.astype(np.float64), widths), images.dtype)
+    places = (1 + axes.height, 1 + axes.width)
+    return _picture_fills.references_of(name, images, np.asarray(train[name]), fill, places, ("image", "pixel"), rng)
 
 
 def _inpainted(images: NDArray[Any], features: FeatureMap, name: str, axes: Axes) -> NDArray[Any]:

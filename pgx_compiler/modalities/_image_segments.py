@@ -31,7 +31,7 @@ _SCALE, _SIGMA = 100.0, 0.5
 
 
 def segment(picture: NDArray[np.generic], kind: str, most: int) -> Integers:
-    """Cut a picture ``(height, width, channels)`` into at most ``most`` segments.
+    """Cut a picture ``(height, width, channels)`` into at most ``most`` segments; with SLIC also a volume, depth first.
 
     Returns:
         Owner of each pixel ``(height, width)``, from 0 without gaps, in the order in which they are met row by row.
@@ -42,10 +42,10 @@ def segment(picture: NDArray[np.generic], kind: str, most: int) -> Integers:
 
 
 def places(owner: Integers, count: int) -> list[str]:
-    """Where each segment lies, in words: ``upper left``, ``centre``."""
-    height, width = owner.shape
+    """Where each segment lies, in words: ``upper left``, ``centre``; in a volume, as it is seen along its depth."""
+    height, width = owner.shape[-2:]
     size = np.maximum(np.bincount(owner.reshape(-1), minlength=count), 1)
-    rows, columns = np.indices(owner.shape)
+    *_, rows, columns = np.indices(owner.shape)
     third = [
         np.minimum(2, 3 * np.bincount(owner.reshape(-1), at.reshape(-1), count) // (size * side)).astype(int)
         for at, side in ((rows + 0.5, height), (columns + 0.5, width))
@@ -69,8 +69,8 @@ def _stretched(picture: NDArray[np.generic]) -> Floats:
 def _slic(picture: Floats, most: int) -> Integers:
     from skimage.segmentation import slic
 
-    colour = picture.shape[2] == 3
-    weight = _COMPACTNESS if colour else _COMPACTNESS / 100 * np.sqrt(picture.shape[2])
+    colour = picture.shape[-1] == 3
+    weight = _COMPACTNESS if colour else _COMPACTNESS / 100 * np.sqrt(picture.shape[-1])
     found = slic(picture, n_segments=most, compactness=weight, convert2lab=colour, channel_axis=-1, start_label=0)
     return np.asarray(found, np.int64)
 
@@ -115,7 +115,7 @@ def _at_most(owner: Integers, picture: Floats, most: int) -> Integers:
     if count <= most:
         return owner
     size = np.bincount(owner.reshape(-1), minlength=count).astype(np.float64)
-    colours = [np.bincount(owner.reshape(-1), channel.reshape(-1), count) for channel in np.moveaxis(picture, 2, 0)]
+    colours = [np.bincount(owner.reshape(-1), channel.reshape(-1), count) for channel in np.moveaxis(picture, -1, 0)]
     total = np.stack(colours, axis=1)
     neighbours = _neighbours(owner, count)
     into = np.arange(count)
@@ -144,9 +144,11 @@ def _at_most(owner: Integers, picture: Floats, most: int) -> Integers:
 
 
 def _neighbours(owner: Integers, count: int) -> dict[int, set[int]]:
-    """Which segments share an edge of a pixel."""
+    """Which segments share an edge of a pixel, or the side of a voxel."""
     found: dict[int, set[int]] = {label: set() for label in range(count)}
-    for one, other in ((owner[:, :-1], owner[:, 1:]), (owner[:-1], owner[1:])):
+    for axis in reversed(range(owner.ndim)):
+        ahead = np.moveaxis(owner, axis, 0)
+        one, other = ahead[:-1], ahead[1:]
         pairs = np.stack([one.reshape(-1), other.reshape(-1)], axis=1)
         for a, b in np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0).tolist():
             found[a].add(b)

@@ -11,9 +11,11 @@ from pgx_compiler.modalities._image_axes import CHANNELS_FIRST, axes_of
 from pgx_compiler.modalities._image_segments import SEGMENTS, places, segment
 from pgx_compiler.modalities.data import Variable
 from pgx_compiler.modalities.features import FeatureMap, References, UnfitFeatures
-from runtimes.capabilities import Inputs
+from runtimes.capabilities import Floats, Inputs
 
 DRAWING = "heat_map"
+PLACES = 2
+NUMERIC = True
 KEYS = frozenset({"superpixels", "size", "segments"})
 FILLS = _image_fills.FILLS
 OWN_FILLS = _image_fills.OWN_FILLS
@@ -49,6 +51,8 @@ def settle(choice: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> di
         return {"superpixels": kind, "segments": segments, **first}
     if choice.get("segments"):
         raise UnfitFeatures("segments", "patches are told by their side", "write `size`, or `superpixels: slic`")
+    if isinstance(choice.get("size"), list):
+        raise UnfitFeatures("size", "a patch is square: it has one side", "write one number")
     size = choice.get("size") or max(1, -(-max(height, width) // PATCHES_ACROSS))
     if size > min(height, width):
         reason = f"patches of {size} pixels do not fit images of {height} × {width}"
@@ -103,6 +107,12 @@ def over_channels(plane: NDArray[Any], shape: Sequence[int], layout: Mapping[str
     return axes_of(layout, shape).spread(plane, shape)
 
 
+def grey(images: NDArray[Any], layout: Mapping[str, Any]) -> Floats:
+    """Images ``(rows, *shape)`` without colour, ``(rows, height, width)``."""
+    shown = axes_of(layout, images.shape[1:]).channels_last(images)
+    return np.asarray(shown.astype(np.float64).mean(axis=3), np.float64)
+
+
 def _single(held: Mapping[str, Any]) -> tuple[str, Any]:
     """The name of the one input, and what is held of it."""
     (found, *others) = held.items()
@@ -130,20 +140,20 @@ def references(
 
 def descriptors(images: NDArray[Any], layout: Mapping[str, Any] | None = None) -> dict[str, NDArray[np.float64]]:
     """Plain properties of each image, ``(rows,)`` each: what drift and outliers are looked for in."""
-    grey = axes_of(layout or {}, images.shape[1:]).channels_last(images).astype(np.float64).mean(axis=3)
-    _, height, width = grey.shape
-    weight = np.abs(grey - np.median(grey, axis=(1, 2), keepdims=True))
+    light = grey(images, layout or {})
+    _, height, width = light.shape
+    weight = np.abs(light - np.median(light, axis=(1, 2), keepdims=True))
     total = weight.sum(axis=(1, 2)) + 1e-12
     across, down = np.arange(width), np.arange(height)
     laplacian = (
-        -4 * grey[:, 1:-1, 1:-1] + grey[:, :-2, 1:-1] + grey[:, 2:, 1:-1] + grey[:, 1:-1, :-2] + grey[:, 1:-1, 2:]
+        -4 * light[:, 1:-1, 1:-1] + light[:, :-2, 1:-1] + light[:, 2:, 1:-1] + light[:, 1:-1, :-2] + light[:, 1:-1, 2:]
     )
-    low, high = grey.min(), grey.max()
+    low, high = light.min(), light.max()
     return {
-        "brightness": grey.mean(axis=(1, 2)),
-        "contrast": grey.std(axis=(1, 2)),
+        "brightness": light.mean(axis=(1, 2)),
+        "contrast": light.std(axis=(1, 2)),
         "sharpness": laplacian.std(axis=(1, 2)),
-        "ink": (grey > low + 0.5 * (high - low)).mean(axis=(1, 2)),
+        "ink": (light > low + 0.5 * (high - low)).mean(axis=(1, 2)),
         "centre_across": (weight.sum(axis=1) * across).sum(axis=1) / total,
         "centre_down": (weight.sum(axis=2) * down).sum(axis=1) / total,
     }

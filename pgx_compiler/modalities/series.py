@@ -13,6 +13,8 @@ from pgx_compiler.modalities.features import FeatureMap, References, UnfitFeatur
 from runtimes.capabilities import Floats, Inputs
 
 DRAWING = "heat_map"
+PLACES = 1
+NUMERIC = True
 KEYS = frozenset({"windows", "channels", "together"})
 FILLS = _series_fills.FILLS
 OWN_FILLS = frozenset({"interpolation", "fourier", "maximum_distance"})

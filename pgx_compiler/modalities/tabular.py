@@ -13,6 +13,8 @@ from pgx_compiler.modalities.features import FeatureMap, References
 from runtimes.capabilities import Inputs
 
 DRAWING = "bars"
+PLACES = 0
+NUMERIC = True
 KEYS: frozenset[str] = frozenset()
 FILLS = _tabular_fills.FILLS
 OWN_FILLS = frozenset({"conditional", "maximum_distance"})

@@ -10,6 +10,7 @@ from pgx_compiler.ir.node import Node
 from pgx_compiler.report.explained import asked
 from pgx_compiler.report.factsheet import Example, ExampleValues
 from pgx_compiler.report.gathering import Gathering
+from pgx_compiler.report.volumes import slices_of
 
 SHOWN_ROWS = 10
 """Rows shown in full: enough to see patterns, few enough to be looked at."""
@@ -39,8 +40,18 @@ def _example(run: Gathering, done: Sequence[tuple[Node, Artifact]], rows: Artifa
     count = int(first["present"][index].sum()) if "present" in first else len(first["values"][index])
     label = int(rows.arrays["labels"][index]) if "labels" in rows.arrays and audit.classes else None
     shows = audit.spec.factsheet.show_rows
-    image = _picture(first, index) if shows and audit.spec.data.modality == "image" else None
+    image = _picture(first, index) if shows and audit.features.layout.get("kind") in _FLAT else None
     inputs = _inputs_in_words(run, first, index) if shows and audit.spec.data.modality == "tabular" else None
+    explanations = [
+        ExampleValues(
+            step=node.step or node.id,
+            values=artifact.arrays["values"][index][:count].tolist(),
+            standard_error=artifact.arrays["standard_error"][index][:count].tolist()
+            if "standard_error" in artifact.arrays
+            else None,
+        )
+        for node, artifact in done
+    ]
     return Example(
         row_id=str(rows.arrays["row_ids"][index]),
         target=_class(audit.classes, int(rows.arrays["target"][index])),
@@ -48,20 +59,12 @@ def _example(run: Gathering, done: Sequence[tuple[Node, Artifact]], rows: Artifa
         label=None if label is None else _class(audit.classes, label),
         score=float(first["scores"][index]),
         base_value=float(first["base_values"][index]),
-        explanations=[
-            ExampleValues(
-                step=node.step or node.id,
-                values=artifact.arrays["values"][index][:count].tolist(),
-                standard_error=artifact.arrays["standard_error"][index][:count].tolist()
-                if "standard_error" in artifact.arrays
-                else None,
-            )
-            for node, artifact in done
-        ],
+        explanations=explanations,
         inputs=inputs,
         image=image,
         features=_own_features(first, index, count, audit.features.names, shows),
         owners=_segments(first, index) if shows and audit.features.layout.get("kind") == "segments" else None,
+        slices=slices_of(audit, first, index, [one.values for one in explanations], shows),
         image_note="" if shows else "The rows themselves are not shown: the spec keeps raw data out of the factsheet.",
     )
 
@@ -74,6 +77,9 @@ def _own_features(arrays: Any, index: int, count: int, names: Sequence[str], sho
         return [str(label) for label in arrays["feature_labels"][index][:count]]
     return list(names[:count])
 
+
+_FLAT = ("grid", "segments")
+"""Layouts of pictures, which are shown whole."""
 
 _SEGMENT_SIDE = 112
 """Pixels of a drawn segmentation, at most: as many as a page shows."""

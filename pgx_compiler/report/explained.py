@@ -127,7 +127,8 @@ MOST_WORDS = 30
 
 def _by_word(run: Gathering, arrays: Any) -> list[WordImportance]:
     """The words of the explained texts by their mean magnitude; words are raw data."""
-    if not run.plan.audit.spec.factsheet.show_rows or "feature_labels" not in arrays:
+    are_words = run.plan.audit.features.layout.get("kind") == "words"
+    if not are_words or not run.plan.audit.spec.factsheet.show_rows or "feature_labels" not in arrays:
         return []
     values, present, labels = arrays["values"], arrays["present"], arrays["feature_labels"]
     held: dict[str, list[tuple[int, float]]] = {}

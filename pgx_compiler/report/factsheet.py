@@ -115,6 +115,18 @@ class WordImportance(Part):
     mean_absolute: Number
 
 
+class Slice(Part):
+    """One slice of an explained volume, across its depth."""
+
+    first: int
+    last: int
+    """Positions along the depth that its map stands for, from 0: one, or those of a layer of blocks."""
+    image: list[list[Number]] | None = None
+    """Grey values 0..1 in the middle of them, rows of voxels; only where the spec shows rows."""
+    owners: list[list[int]] | None = None
+    """Which feature owns each voxel, where features are segments; only where the spec shows rows."""
+
+
 class Example(Part):
     """One explained row, shown."""
 
@@ -136,6 +148,8 @@ class Example(Part):
     """Names of this row's own features, where rows differ; words only where the spec shows rows."""
     owners: list[list[int]] | None = None
     """Which feature owns each pixel, where features are segments; only where the spec shows rows."""
+    slices: list[Slice] | None = None
+    """Of a volume the slices that carry most of its explanations, in order of depth."""
 
 
 class Explanation(Part):

@@ -35,7 +35,7 @@ def heat_map(values: Sequence[float], columns: int, end: float | None = None) ->
     """Row-major feature values as a PNG data URI, on a symmetric scale of their own, or up to ``end``."""
     scale = (largest(values) if end is None else end) or 1.0
     rows = [[colour(value / scale) for value in values[at : at + columns]] for at in range(0, len(values), columns)]
-    return _png(_enlarge([row for row in rows if len(row) == columns]))
+    return png(_enlarge([row for row in rows if len(row) == columns]))
 
 
 def segment_map(values: Sequence[float], owners: Sequence[Sequence[int]]) -> str:
@@ -43,7 +43,7 @@ def segment_map(values: Sequence[float], owners: Sequence[Sequence[int]]) -> str
     scale = largest(values) or 1.0
     colours = [colour(value / scale) for value in values]
     rows = [[colours[owner] if 0 <= owner < len(colours) else (255, 255, 255) for owner in row] for row in owners]
-    return _png(_enlarge(rows))
+    return png(_enlarge(rows))
 
 
 LEVELS = 21
@@ -74,7 +74,7 @@ def grey_image(pixels: Sequence[Sequence[float]]) -> str:
         block = pixels[top : top + step]
         across = range(0, len(block[0]), step)
         rows.append([_mean_grey([line[left : left + step] for line in block]) for left in across])
-    return _png(_enlarge(rows))
+    return png(_enlarge(rows))
 
 
 def _mean_grey(block: Sequence[Sequence[float]]) -> Colour:
@@ -89,7 +89,7 @@ def _enlarge(rows: list[list[Colour]]) -> list[list[Colour]]:
     return [[pixel for pixel in row for _ in range(times)] for row in rows for _ in range(times)]
 
 
-def _png(rows: list[list[Colour]]) -> str:
+def png(rows: list[list[Colour]]) -> str:
     """An indexed PNG where at most 256 colours are used, else a true-colour one."""
     palette = sorted({pixel for row in rows for pixel in row})
     if len(palette) <= 256:

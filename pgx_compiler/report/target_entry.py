@@ -7,7 +7,7 @@ import numpy as np
 
 from pgx_compiler.report.part import Number, Part
 
-GRIDS = ("grid", "windows")
+GRIDS = ("grid", "windows", "blocks")
 """Layouts whose features have a place of their own, the same in every row."""
 
 MOST_TARGETS = 20
@@ -22,11 +22,11 @@ class ByTarget(Part):
 
     targets: list[str]
     features: list[str]
-    """Of a picture or series all, in the order of its layout; else the most important, the largest first."""
+    """Of a picture, volume or series all, in the order of its layout; else the most important, the largest first."""
     mean_absolute: list[list[Number]]
     """For each target, one number for each feature."""
     mean_signed: list[list[Number]] = []
-    """The same with its sign, for methods whose values have one; not of pictures and series."""
+    """The same with its sign, for methods whose values have one; not of those."""
     mean_score: list[Number]
     """The model's mean score for each target."""
     targets_left_out: int = 0

@@ -11,7 +11,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from pgx_compiler.report import charts, figures, graph_figure, heat_maps, numbers, search_figures, view
+from pgx_compiler.report import charts, figures, graph_figure, heat_maps, numbers, search_figures, slices, view
 from pgx_compiler.report.factsheet import Factsheet
 from pgx_compiler.report.presentable import presentable, visible
 from pgx_compiler.report.words import words
@@ -60,6 +60,7 @@ def _environment() -> Environment:
         "graph": graph_figure,
         "search": search_figures,
         "heat": heat_maps,
+        "slices": slices,
         "view": view,
     }
     environment.filters |= {

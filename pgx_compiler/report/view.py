@@ -16,7 +16,9 @@ from pgx_compiler.report.factsheet import (
 )
 from pgx_compiler.report.figures import Series
 from pgx_compiler.report.numbers import number
+from pgx_compiler.report.slices import layers_of
 from pgx_compiler.report.table_entry import TableEntry
+from pgx_compiler.report.target_entry import GRIDS
 
 Medium = Literal["html", "pdf"]
 ROWS = {"html": 1000, "pdf": 200}
@@ -280,8 +282,11 @@ def context(factsheet: Factsheet, told: Mapping[str, str], medium: Medium) -> di
         "ran": ran,
         "matrices": matrices(factsheet, list(marked)),
         "kind": kind,
-        "on_grid": kind in ("grid", "windows", "segments"),
-        "own_features": kind in ("words", "segments"),
+        "on_grid": kind in (*GRIDS, "segments", "supervoxels"),
+        "own_features": kind in ("words", "segments", "supervoxels"),
+        "pictured": any(e.image or (e.slices and e.slices[0].image) for e in factsheet.examples),
+        "segments_hidden": kind in ("segments", "supervoxels")
+        and not any(e.owners or (e.slices and e.slices[0].owners) for e in factsheet.examples),
         "signs": {one.step: one.signed for one in factsheet.explanations},
         "most_words": 12,
         "examples": factsheet.examples[: EXAMPLES[medium]],
@@ -322,6 +327,7 @@ def explorer(factsheet: Factsheet, told: Mapping[str, str]) -> dict[str, Any] | 
                 "image": e.image is not None,
                 "features": e.features,
                 "owners": e.owners,
+                "layers": layers_of(e.slices, factsheet.audit.layout),
                 "values": {one.step: [float(f"{v:.4g}") for v in one.values] for one in e.explanations},
             }
             for e in examples

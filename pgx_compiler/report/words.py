@@ -62,6 +62,7 @@ ENGLISH = {
     "modality_tabular": "Table",
     "modality_text": "Text",
     "modality_series": "Time series",
+    "modality_volume": "Volumes",
     # Statuses
     "status": "Status",
     "status_passed": "passed",
@@ -95,6 +96,11 @@ ENGLISH = {
     "rows": "rows",
     "features": "features",
     "score": "score:",
+    "score_logit": "the number below the model’s final softmax or sigmoid",
+    "score_probability": "the probability that the model gives: differences are shares of 1",
+    "score_log_odds": "the logarithm of the odds: a difference v multiplies the odds p / (1 − p) by exp(v)",
+    "score_value": "the number that the model gives, in the label’s own unit",
+    "score_log_value": "the natural logarithm of the value: differences are ratios, and v multiplies the value by exp(v)",
     "references": "A removed feature is replaced by",
     "classes": "Classes",
     # Findings and data
@@ -128,6 +134,9 @@ ENGLISH = {
     "more_facts": "{facts} more facts are in the index at the end.",
     "hidden_rows": "{count} tables or charts show values of single rows and are left out: the spec keeps raw data out.",
     "windows_lead": "From left to right: time, {windows} windows over {steps} steps.",
+    "slices_lead": "Of each volume up to {slices} slices are shown, those that carry most: by depth, from left to right and "
+    "from top to bottom.",
+    "slices_at": "depth {depths}",
     "channels_lead": "From top to bottom: {channels}.",
     "own_features_lead": "Every row has features of its own, so that a mean over rows means nothing feature by feature.",
     "by_word": "Words that matter most, over all rows explained",

@@ -4,10 +4,11 @@ Each field says what part it plays: *semantic* fields change the answer, *operat
 *descriptive* ones neither. Keys, diffs and comparability derive from that one declaration.
 """
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from pgx_compiler.modalities import names
 from pgx_compiler.spec.fields import (
     Name,
     Number,
@@ -23,6 +24,13 @@ from pgx_compiler.spec.fields import (
 )
 from pgx_compiler.spec.search import Tuning
 from pgx_compiler.spec.text import InputKind, TokenizerSpec
+
+if TYPE_CHECKING:
+    Modality = str
+else:
+    Modality = Literal[names()]  # a file of that folder is all that a modality takes
+
+Side = Annotated[int, Field(ge=1)]
 
 Risk = Literal["minimal", "limited", "high"]
 Audience = Literal["developer", "validator", "regulator", "affected_person", "domain_expert", "business"]
@@ -96,7 +104,8 @@ class InputSpec(SpecModel):
     value_range: list[Number] | None = semantic(None, min_length=2, max_length=2)
     """Smallest and largest valid value: ``[0, 1]``."""
     kind: InputKind | None = semantic_if_given(None)
-    """What the input holds. Of a text model: ``tokens`` (ids), ``token_mask`` (1 where there is a token), ``token_types``."""
+    """What the input holds. Of a text model: ``tokens`` (ids), ``token_mask`` (1 where there is a token), ``token_types``, or
+    ``text`` (the text itself, which the model cuts)."""
     pad: int | None = semantic_if_given(None, ge=0)
     """Of tokens: the id that fills a row after its text (default: what the vocabulary calls ``[PAD]`` or ``<pad>``)."""
     vocabulary: Path | None = semantic_if_given(None)
@@ -106,9 +115,9 @@ class InputSpec(SpecModel):
     """Given with every row and never perturbed: a number, text, ``zeros``, ``ones``, or a list of the input's own shape."""
     batch_axis: int | None = semantic_if_given(None, ge=0)
     """The axis of the rows (default: 0); the data holds rows on axis 0 whatever the model reads."""
-    layout: Literal["NCHW", "NHWC", "NCL", "NLC"] | None = semantic_if_given(None)
-    """The order of the axes that the model reads (N rows, C channels, H height, W width, L length); the data may hold
-    channels first or last."""
+    layout: Literal["NCHW", "NHWC", "NCL", "NLC", "NCDHW", "NDHWC"] | None = semantic_if_given(None)
+    """The order of the axes that the model reads (N rows, C channels, D depth, H height, W width, L length); the data may
+    hold channels first or last."""
 
 
 class OutputSpec(SpecModel):
@@ -178,7 +187,7 @@ class FeatureSpec(SpecModel):
     ordered: bool = semantic_if_given(False)
     """Its categories are in order, from little to much."""
     mask: Path | None = semantic(None)
-    """A PNG the size of the image: white marks the region."""
+    """A PNG the size of the image, or of a volume's slices: white marks the region."""
     unit: str | None = descriptive(None)
     """Unit of the values."""
     description: str | None = descriptive(None)
@@ -188,7 +197,7 @@ class FeatureSpec(SpecModel):
 class Data(SpecModel):
     """The data that the model was made from and is judged on."""
 
-    modality: Literal["tabular", "image", "text", "series"] = semantic()
+    modality: Modality = semantic()
     """What a row is."""
     train: DataSplit = semantic()
     """The training data: what precaution looks at, and where references come from."""
@@ -209,7 +218,7 @@ class When(SpecModel):
 
     model_config = ConfigDict(json_schema_extra={"patternProperties": {"^vars\\.": {"description": "Its value."}}})
 
-    modality: Literal["tabular", "image", "text", "series"] | None = descriptive(None)
+    modality: Modality | None = descriptive(None)
     """The modality of the data."""
     task: Literal["classification", "regression"] | None = descriptive(None)
     """What the model does."""
@@ -257,11 +266,12 @@ class FeatureChoice(SpecModel):
     """What one interpretable feature is."""
 
     superpixels: Literal["patches", "slic", "quickshift", "felzenszwalb"] | None = semantic(None)
-    """Images: ``patches`` of ``size`` pixels a side, or segments that follow the picture's own edges."""
-    size: int | None = semantic(None, ge=1)
-    """Side of a patch, in pixels."""
+    """Images and volumes: ``patches`` (blocks) of ``size``, or segments that follow the picture's own edges; of volumes
+    ``slic`` alone."""
+    size: Side | list[Side] | None = semantic(None)
+    """Side of a patch, in pixels; of a block of a volume also ``[depth, height, width]``."""
     segments: int | None = semantic_if_given(None, ge=2, le=1000)
-    """Images: about how many segments a picture is cut into."""
+    """Images and volumes: about how many segments a picture is cut into."""
     units: Literal["words", "tokens", "sentences"] | None = semantic_if_given(None)
     """Text: what is removed at once."""
     windows: int | None = semantic_if_given(None, ge=1)
@@ -310,13 +320,17 @@ class Fill(SpecModel):
     """The constant."""
     sigma: Number | None = semantic(None, gt=0)
     """Width of the blur, in pixels."""
+    token: str | None = semantic_if_given(None, min_length=1, max_length=100)
+    """``mask``, of a model that reads the text itself: the word in the place of each removed one."""
 
 
 class Explain(SpecModel):
     """What is explained, and how."""
 
-    score: Literal["logit", "probability", "log_odds", "value"] | None = semantic(None)
-    """The quantity explained (default: logit where both files have it, log_odds for trees, value for regression)."""
+    score: Literal["logit", "probability", "log_odds", "value", "log_value"] | None = semantic(None)
+    """The quantity explained (default: logit where both files have it, log_odds for trees, value for regression).
+    ``log_value``: the natural logarithm of a regression's value, in which a model with a log link (Poisson, gamma, Tweedie) is
+    a sum: differences are ratios of values."""
     target: str | Annotated[list[str], Field(min_length=1)] = semantic("predicted")
     """The class explained: ``predicted``, ``label``, or a class name. A list of those, or ``all``, explains several:
     games from the same model rows, gradient methods at the price of each (of more than ten the first alone; of ``all``: the
@@ -326,7 +340,8 @@ class Explain(SpecModel):
     features: FeatureChoice = semantic(FeatureChoice())
     """What one interpretable feature is."""
     fill: Fill | None = semantic(None)
-    """What a removed feature is replaced by (default: background rows for tables, the mean image for images)."""
+    """What a removed feature is replaced by (default: background rows for tables, the mean row for images, volumes and
+    series)."""
     perturbation: list[ExplainStep] = semantic([])
     """Black-box methods."""
     gradient: list[ExplainStep] = semantic([])

@@ -2,18 +2,18 @@
 
 import argparse
 
+from pgx_compiler import modalities
 from pgx_compiler.words import PASSED, answer, answer_json
 
 HELP = "list the methods of the catalogue, by stage; with --model, those that a model can do"
 FORMATS = ("text", "json")
 STAGES = ("precaution", "perturbation", "gradient", "agreement", "faithfulness")
-MODALITIES = ("tabular", "image", "text", "series")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the word's own arguments."""
     parser.add_argument("--stage", choices=STAGES, help="only the methods of this stage")
-    parser.add_argument("--modality", choices=MODALITIES, help="only the methods for this kind of data")
+    parser.add_argument("--modality", choices=modalities.names(), help="only the methods for this kind of data")
     parser.add_argument("--model", metavar="FILE", help="say which methods this model can do, and why not the others")
 
 

@@ -80,7 +80,7 @@ def load(path: Path, powers: Powers = NO_POWERS) -> Any:
         ModelFileError: Keras refuses it.
     """
     try:
-        return keras().saving.load_model(
+        found = keras().saving.load_model(
             path, custom_objects=objects_of(path.name, powers), compile=False, safe_mode=not powers.lambdas
         )
     except ModelFileError:
@@ -88,6 +88,20 @@ def load(path: Path, powers: Powers = NO_POWERS) -> Any:
     # Keras raises whatever its layers raise; the first line says which layer and why.
     except Exception as error:
         raise _refused(path.name, error) from error
+    _keep_padding(found)
+    return found
+
+
+def _keep_padding(model: Any) -> None:
+    """Let nothing be fused into a model's 3D convolutions where a padding of its own comes before one that pads as well.
+
+    TensorFlow 2.21 with oneDNN fuses the two, and drops the first: the compiled model then computes something else.
+    """
+    layers = list(model._flatten_layers()) if hasattr(model, "_flatten_layers") else []
+    kinds = {type(layer).__name__ for layer in layers}
+    same = any(type(one).__name__ == "Conv3D" and one.padding == "same" for one in layers)
+    if same and "ZeroPadding3D" in kinds:
+        tensorflow().config.optimizer.set_experimental_options({"remapping": False})
 
 
 def objects_of(name: str, powers: Powers) -> dict[str, Any]:

@@ -135,7 +135,7 @@
   box.append(bar, stage, readout);
   place.append(box);
 
-  const grid = source.layout.kind === "grid" || source.layout.kind === "windows";
+  const grid = ["grid", "windows", "blocks"].includes(source.layout.kind);
   const named = (e) => e.features ?? source.features;
   const svg = (tag, attributes) => {
     const node = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -156,11 +156,16 @@
   };
   const drawGrid = (e, index) => {
     const { rows, columns } = source.layout;
+    // Of a volume some layers are shown, three in a line, as far apart as in its pictures; else there is one.
+    const shown = e.layers ?? [0];
+    const across = Math.min(3, shown.length), gap = e.layers ? columns / 16 : 0;
+    const corner = (k) => [(k % across) * (columns + gap), Math.floor(k / across) * (rows + gap)];
+    const width = across * (columns + gap) - gap, height = Math.ceil(shown.length / across) * (rows + gap) - gap;
     const panels = make("div", "", { class: "panels" });
     const picture = document.querySelector(`img[data-example="${index}"]`);
     const layers = [];
     if (picture) {
-      const [one, frame] = panel(words.picture_of_row.replace("{row}", e.row), "", rows, columns);
+      const [one, frame] = panel(words.picture_of_row.replace("{row}", e.row), "", height, width);
       frame.append(make("img", "", { src: picture.src, alt: picture.alt }));
       panels.append(one);
       layers.push([frame, null]);
@@ -168,28 +173,35 @@
     for (const method of source.methods) {
       const values = e.values[method.step];
       if (!values) continue;
-      const [one, frame] = panel(method.title, method.direction, rows, columns);
+      const [one, frame] = panel(method.title, method.direction, height, width);
       panels.append(one);
       layers.push([frame, values]);
     }
     const marks = layers.map(([frame, values]) => {
-      const drawing = svg("svg", { viewBox: `0 0 ${columns} ${rows}`, "shape-rendering": "crispEdges" });
+      const drawing = svg("svg", { viewBox: `0 0 ${width} ${height}`, "shape-rendering": "crispEdges" });
       if (values) {
         const end = top(values);
-        values.forEach((value, i) => drawing.append(svg("rect",
-          { x: i % columns, y: Math.floor(i / columns), width: 1.02, height: 1.02, fill: colour(value / end) })));
+        shown.forEach((layer, k) => {
+          const [left, top] = corner(k), size = rows * columns;
+          values.slice(layer * size, (layer + 1) * size).forEach((value, i) => drawing.append(svg("rect",
+            { x: left + i % columns, y: top + Math.floor(i / columns), width: 1.02, height: 1.02, fill: colour(value / end) })));
+        });
       }
       const mark = svg("rect", { width: 1, height: 1, fill: "none", class: "at", visibility: "hidden" });
       drawing.append(mark);
       frame.append(drawing);
       frame.addEventListener("pointermove", (event) => {
         const area = frame.getBoundingClientRect();
-        const column = Math.min(columns - 1, Math.max(0, Math.floor((event.clientX - area.left) / area.width * columns)));
-        const row = Math.min(rows - 1, Math.max(0, Math.floor((event.clientY - area.top) / area.height * rows)));
-        say(e, row * columns + column);
+        const x = (event.clientX - area.left) / area.width * width, y = (event.clientY - area.top) / area.height * height;
+        const k = Math.floor(x / (columns + gap)) + across * Math.floor(y / (rows + gap));
+        if (!(k in shown)) return;
+        const [left, top] = corner(k);
+        const column = Math.min(columns - 1, Math.max(0, Math.floor(x - left)));
+        const row = Math.min(rows - 1, Math.max(0, Math.floor(y - top)));
+        say(e, (shown[k] * rows + row) * columns + column);
         for (const other of marks) {
-          other.setAttribute("x", column);
-          other.setAttribute("y", row);
+          other.setAttribute("x", left + column);
+          other.setAttribute("y", top + row);
           other.setAttribute("visibility", "visible");
         }
       });

@@ -8,6 +8,7 @@ to it. Filters are their own mirror images.
 import numpy as np
 
 from pgx_compiler.methods.laws import Bench
+from pgx_compiler.modalities import volume
 from pgx_compiler.modalities.features import FeatureMap, References, Rows
 from pgx_compiler.modalities.image import patches
 from runtimes.capabilities import Floats, Inputs, Integers, LayerShape
@@ -18,20 +19,20 @@ CHANNELS = 64  # as many as Score-CAM tries, so that it costs what it says
 
 
 class Convolved(Smooth):
-    """score = mean over places of relu(image * filters + bias), times weights."""
+    """score = mean over places of relu(image * filters + bias), times weights; of a volume where filters have a depth."""
 
     def __init__(self, filters: Floats, bias: Floats, weights: Floats, size: int) -> None:
         super().__init__()
-        edge, channels = filters.shape[0], filters.shape[-1]
-        self.places = size - edge + 1
-        self.matrix = np.zeros((size, size, self.places, self.places, channels))
-        for row in range(self.places):
-            for column in range(self.places):
-                self.matrix[row : row + edge, column : column + edge, row, column] = filters
-        self.matrix = self.matrix.reshape(size * size, -1)
-        self.bias, self.weights = np.tile(bias, self.places**2), weights
-        self.shape = (self.places, self.places, channels)
-        self.layers = (LayerShape("conv", "Conv2D", self.shape), LayerShape("score", "Dense", weights.shape[1:]))
+        edge, channels, axes = filters.shape[0], filters.shape[-1], filters.ndim - 1
+        across = size - edge + 1
+        self.places = across**axes
+        self.matrix = np.zeros((*[size] * axes, *[across] * axes, channels))
+        for place in np.ndindex(*[across] * axes):
+            self.matrix[(*(slice(at, at + edge) for at in place), *place)] = filters
+        self.matrix = self.matrix.reshape(size**axes, -1)
+        self.bias, self.weights = np.tile(bias, self.places), weights
+        self.shape = (*[across] * axes, channels)
+        self.layers = (LayerShape("conv", f"Conv{axes}D", self.shape), LayerShape("score", "Dense", weights.shape[1:]))
 
     def before(self, flat: Floats) -> Floats:
         return flat @ self.matrix + self.bias
@@ -42,7 +43,7 @@ class Convolved(Smooth):
 
     def above(self, target: Integers) -> Floats:
         """d score[target] / d what the convolution gives, ``(rows, places * channels)``."""
-        return np.tile(self.weights.T[target] / self.places**2, self.places**2)
+        return np.tile(self.weights.T[target] / self.places, self.places)
 
     def slopes(self, flat: Floats, target: Integers) -> Floats:
         return (self.above(target) * (self.before(flat) > 0)) @ self.matrix.T
@@ -193,6 +194,22 @@ def convolved_bench() -> Bench:
     return Bench("image convolved", "image", model, rows, facts, mirrored=((0, 2), (3, 5), (6, 8)))
 
 
+def volumes_bench() -> Bench:
+    """Two volumes of 4 x 4 x 4 voxels that are their own mirror images, eight blocks, one reference of zeros."""
+    rng = np.random.default_rng(24)
+    filters = rng.uniform(-0.05, 0.05, (3, 3, 3, CHANNELS))
+    filters = (filters + filters[:, :, ::-1]) / 2
+    bias = np.where(np.arange(CHANNELS) % 4 == 0, -2.0, 2.0)
+    model = Convolved(filters, bias, rng.normal(size=(CHANNELS, 3)), 4)
+    scan = rng.random((2, 4, 4, 4, 1))
+    scan = (scan + scan[:, :, :, ::-1]) / 2
+    features = volume.feature_map({"scan": (4, 4, 4, 1)}, {"size": [2, 2, 2]})
+    rows = Rows({"scan": scan}, np.array([0, 2]), References({"scan": np.zeros((1, 1, 4, 4, 4, 1))}), features)
+    capabilities = {"Predictor", "Differentiable", "LayerDifferentiable", "Rectified"}
+    facts = facts_of(rows, capabilities, model.layers, 3)
+    return Bench("volume convolved", "volume", model, rows, facts, mirrored=((0, 1), (2, 3), (4, 5), (6, 7)))
+
+
 def attentive_bench() -> Bench:
     """Two series of five steps, each a feature, in as many channels as Score-CAM tries, with one reference of zeros."""
     rng = np.random.default_rng(22)
@@ -220,4 +237,4 @@ def stacked_bench() -> Bench:
 
 
 def layered_benches() -> list[Bench]:
-    return [convolved_bench(), attentive_bench(), stacked_bench()]
+    return [convolved_bench(), volumes_bench(), attentive_bench(), stacked_bench()]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgx_compiler.methods.laws import Bench
+from pgx_compiler.modalities import volume
 from pgx_compiler.modalities.features import FIXED, FeatureMap, References, Rows
 from pgx_compiler.modalities.image import patches
 from runtimes.capabilities import Floats, Inputs, Integers, Spent, Tree
@@ -195,6 +196,16 @@ def image_rows(rng: np.random.Generator, rows: int = 2) -> Rows:
     return Rows({"image": image.astype(np.float32)}, rng.integers(0, 3, rows), references, features)
 
 
+def volume_rows(rng: np.random.Generator, rows: int = 2) -> Rows:
+    """4 x 4 x 4 voxels in float32, 8 blocks; each row has its own two references; blocks 0 and 5 are equal."""
+    features = volume.feature_map({"scan": (4, 4, 4, 1)}, {"size": [2, 2, 2]})
+    scan, others, owner = rng.random((rows, 4, 4, 4, 1)), rng.random((rows, 2, 4, 4, 4, 1)), features.owners["scan"]
+    for array in (scan, others):
+        array[..., owner == 5] = array[..., owner == 0]
+    references = References({"scan": others.astype(np.float32)})
+    return Rows({"scan": scan.astype(np.float32)}, rng.integers(0, 3, rows), references, features)
+
+
 def tree_rows(rng: np.random.Generator, rows: int = 4, references: int = 6) -> Rows:
     """Ten float32 columns in eight features, one column fixed; a few values are missing."""
     x = rng.normal(size=(rows, 10)).astype(np.float32)
@@ -245,6 +256,7 @@ def smooth_benches() -> list[Bench]:
     for modality, rows, ignored, equal in (
         ("tabular", table_rows(rng), 6, (0, 1)),
         ("image", image_rows(rng), 3, (0, 5)),
+        ("volume", volume_rows(np.random.default_rng(12)), 3, (0, 5)),
     ):
         linear, additive, mlp = smooth_models(rows, ignored, equal, rng)
         whole = ((1.0, linear), (-2.0, additive), (0.5, mlp))

@@ -14,7 +14,7 @@ from pgx_compiler.methods.gradient.guided_grad_cam import GuidedGradCamParams, g
 from pgx_compiler.methods.gradient.hires_cam import HiresCamParams, hires_cam, hires_cam_map
 from pgx_compiler.methods.gradient.layer_cam import LayerCamParams, layer_cam, layer_cam_map
 from pgx_compiler.methods.gradient.score_cam import ScoreCamParams, score_cam
-from tests.methods.layered import convolved_bench
+from tests.methods.layered import convolved_bench, volumes_bench
 
 CAMS = ["grad_cam", "grad_cam_plus_plus", "layer_cam", "hires_cam", "score_cam", "guided_grad_cam"]
 
@@ -29,6 +29,20 @@ def class_maps(bench):
     given = bench.model.activations(bench.rows.inputs, "conv")
     maps = np.einsum("rijk,kr->rij", given, bench.model.weights[:, bench.rows.target])
     return resize(maps, (6, 6))
+
+
+def test_maps_of_a_volume_are_laid_over_its_three_axes():
+    from scipy.interpolate import RegularGridInterpolator
+
+    bench = volumes_bench()
+    given = bench.model.activations(bench.rows.inputs, "conv")  # 2 x 2 x 2 places over 4 x 4 x 4 voxels
+    maps = np.einsum("rdhwk,kr->rdhw", given, bench.model.weights[:, bench.rows.target]) / 8
+    # Voxel i lies at (i + 0.5) * 2 / 4 - 0.5 on the axis of the places, and stays between the outermost ones.
+    at = np.clip((np.arange(4) + 0.5) / 2 - 0.5, 0, 1)
+    points = np.stack(np.meshgrid(at, at, at, indexing="ij"), axis=-1)
+    expected = [RegularGridInterpolator([[0, 1]] * 3, one)(points) for one in maps]
+    found = grad_cam(bench.model, bench.rows, GradCamParams(relu=False))["scan"]
+    np.testing.assert_allclose(found[..., 0], expected, atol=1e-12)
 
 
 def test_below_a_mean_and_one_dense_layer_grad_cam_and_hires_cam_are_the_class_activation_map(bench):

@@ -100,7 +100,7 @@ def test_a_region_s_share_weighs_each_row_s_segments_by_how_much_of_them_lies_in
     mask = np.zeros((SIDE, SIDE), bool)
     mask[:2] = True
     owners = rows.features.owners["x"]
-    owned = np.stack([_inside(mask, owner, rows.features) for owner in owners])
+    owned = np.stack([_inside(image.over_channels(mask, owner.shape, {}), owner, rows.features) for owner in owners])
     for row, owner in enumerate(owners):
         for segment in range(6):
             size = (owner == segment).sum()
@@ -120,4 +120,6 @@ def test_regions_lie_where_the_channels_are_not(rows):
     last = image.feature_map({"x": (4, 4, 3)}, {"superpixels": "patches", "size": 2})
     first = image.feature_map({"x": (3, 4, 4)}, {"superpixels": "patches", "size": 2, "channels_first": True})
     for features in (last, first):
-        assert _inside(mask, features.owners["x"], features).tolist() == [1, 1, 0, 0]
+        owner = features.owners["x"]
+        flat = image.over_channels(mask, owner.shape, features.layout)
+        assert _inside(flat, owner, features).tolist() == [1, 1, 0, 0]

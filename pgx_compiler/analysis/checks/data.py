@@ -9,7 +9,9 @@ from pgx_compiler.analysis.context import Context
 from pgx_compiler.analysis.resolved import DataFile
 from pgx_compiler.diagnostics.diagnostic import Code
 from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
+from pgx_compiler.modalities import is_pictured, modalities
 from pgx_compiler.spec.source import Path_
+from runtimes.adaptation import CHANNELS_FIRST
 from runtimes.datasets import ColumnFacts, DatasetFacts
 from runtimes.target import TensorFacts
 
@@ -52,7 +54,7 @@ def check_data(context: Context) -> None:
     _check_scale(context)
     if not context.inputs or context.train is None or data.modality in ("text", "series"):
         return  # what binds those is `check_text` and `check_series`
-    bind = _bind_images if data.modality == "image" else _bind_table
+    bind = _bind_pictures if is_pictured(data.modality) else _bind_table
     for split, file in context.data.items():
         bound = bind(context, split, file)
         if bound and split == "train":
@@ -89,44 +91,44 @@ def _check_scale(context: Context) -> None:
         return
     if scale[0] >= scale[1]:
         context.error(BAD_RANGE, "the scale is empty", at, "write [low, high], such as [0, 1]")
-    if context.spec.data.modality != "image":
-        message = "`scale` applies to images"
+    if not is_pictured(context.spec.data.modality):
+        message = "`scale` applies to images and volumes"
         context.error(BAD_PREPROCESS, message, at, "delete it; scale the columns when the file is made")
 
 
-# images
+# images and volumes
 
 
-def _bind_images(context: Context, split: str, file: DataFile) -> dict[str, tuple[str, ...]] | None:
+def _bind_pictures(context: Context, split: str, file: DataFile) -> dict[str, tuple[str, ...]] | None:
     at: Path_ = ("data", split, "path")
+    modality = context.spec.data.modality
+    places = modalities()[modality].PLACES
     if file.facts.tabular:
-        message = f"`{file.relative}` is a table, and the modality is image"
-        context.error(WRONG_KIND, message, at, "give a `.npz` archive with an array of images")
+        message = f"`{file.relative}` is a table, and the modality is {modality}"
+        context.error(WRONG_KIND, message, at, f"give a `.npz` archive with an array of {modality}s")
         return None
     if len(context.inputs) != 1:
-        message = f"an image model has one input here, this one has {len(context.inputs)}"
+        message = f"{with_article(modality)} model has one input here, this one has {len(context.inputs)}"
         context.error(WRONG_KIND, message, ("data", "modality"), "choose another modality")
         return None
     tensor = context.inputs[0]
     column = array_for(context, tensor, file, at, single=True)
     if column is None:
         return None
-    shape, moved = _channels_last(tensor, column)
+    shape, moved = _channels_last(tensor, column, places)
     if not fits(tensor.shape[1:], shape):
         message = (
             f"the array `{column.name}` holds {in_words(column.shape)} a row,"
             f" the model reads {in_words(tensor.shape[1:])}"
         )
-        context.error(SHAPE_MISMATCH, message, at, "give images of the model's own size and channels")
+        help_ = f"give {modality}s of the model's own size and channels"
+        if len(tensor.shape) - 1 not in (places, places + 1):
+            help_ = _other_shapes(context, tensor, tensor.shape[1:], places)
+        context.error(SHAPE_MISMATCH, message, at, help_)
         return None
-    if len(shape) not in (2, 3) or (len(shape) == 3 and shape[2] > 4 >= shape[0]):
-        message = f"the images are {in_words(shape)}, not height × width (× channels)"
-        help_ = "other shapes are read as `modality: tabular`, or as `series` where one axis is time"
-        if len(shape) == 3 and "onnx" in context.models:  # what a Keras file reads has its channels last
-            help_ = f"if the model reads channels first, say so: `model.inputs: {{{tensor.name}: {{layout: NCHW}}}}`"
-        elif len(shape) > 3:
-            help_ = "volumes are not read: a model of two axes and channels is, or one that makes its volume of a table itself"
-        context.error(WRONG_KIND, message, at, help_)
+    if len(shape) not in (places, places + 1) or (len(shape) > places and shape[-1] > _FEW >= shape[0]):
+        message = f"the {modality}s are {in_words(shape)}, not {_axes(places)} (× channels)"
+        context.error(WRONG_KIND, message, at, _other_shapes(context, tensor, shape, places))
         return None
     if moved:
         context.moved.setdefault(split, {})[tensor.name] = moved
@@ -137,12 +139,42 @@ def _bind_images(context: Context, split: str, file: DataFile) -> dict[str, tupl
     return {tensor.name: (column.name,)}
 
 
-def _channels_last(tensor: TensorFacts, column: ColumnFacts) -> tuple[tuple[int, ...], list[int]]:
-    """The shape of a row as the audit holds it, and the order of the array's axes where the file has channels first."""
-    shape = column.shape
+_FEW = 4
+"""Channels of a picture, at most, that are told from its places by their number."""
+_AXES = ("depth", "height", "width")
+
+
+def _axes(places: int) -> str:
+    """Axes of places in words: ``height × width``."""
+    return " × ".join(_AXES[-places:]) if places <= len(_AXES) else f"{places} axes"
+
+
+def _other_shapes(context: Context, tensor: TensorFacts, shape: Sequence[int | None], places: int) -> str:
+    """What to write where rows have other axes than those of the modality."""
+    if len(shape) == places + 1:
+        # what a Keras file reads has its channels last
+        if "onnx" in context.models:
+            layout = CHANNELS_FIRST[len(shape) + 1]
+            return f"if the model reads channels first, say so: `model.inputs: {{{tensor.name}: {{layout: {layout}}}}}`"
+    else:
+        for name, one in modalities().items():
+            if is_pictured(name) and len(shape) in (one.PLACES, one.PLACES + 1):
+                return f"such rows are read as `modality: {name}`: {_axes(one.PLACES)} (× channels)"
+    return "other shapes are read as `modality: tabular`, or as `series` where one axis is time"
+
+
+def _channels_last(tensor: TensorFacts, column: ColumnFacts, places: int) -> tuple[tuple[int, ...], list[int]]:
+    """The shape of a row as the audit holds it, and the order of the array's axes where the file has channels first.
+
+    A single channel may be left out in the file where the model reads it.
+    """
+    shape, read = column.shape, tensor.shape[1:]
     turned = (*shape[1:], *shape[:1])
-    if len(shape) == 3 and shape[0] <= 4 < min(shape[1:]) and fits(tensor.shape[1:], turned):
-        return turned, [0, 2, 3, 1]
+    first = len(shape) == places + 1 and shape[0] <= _FEW and fits(read, turned)
+    if first and (min(shape[1:]) > _FEW or not fits(read, shape)):
+        return turned, [0, *range(2, places + 2), 1]
+    if len(shape) == places and fits(read, (*shape, 1)):
+        return (*shape, 1), []
     return shape, []
 
 
@@ -168,6 +200,11 @@ def array_for(context: Context, tensor: TensorFacts, file: DataFile, at: Path_, 
     wanted = f"`{tensor.name}` or `x`" if single else f"`{tensor.name}`"
     context.error(UNKNOWN_COLUMN, message, at, f"name the array {wanted}; the file has: {quoted(arrays, 20)}")
     return None
+
+
+def with_article(word: str) -> str:
+    """``an image``, ``a volume``."""
+    return f"{'an' if word[0] in 'aeiou' else 'a'} {word}"
 
 
 def _kind(dtype: str) -> str:
@@ -287,7 +324,7 @@ def _bind_inputs(context: Context, split: str, file: DataFile) -> dict[str, tupl
     sources: dict[str, tuple[str, ...]] = {}
     widths: dict[str, int] = {}
     for tensor in context.inputs:
-        found = _wide_source(context, split, file, tensor)
+        found = wide_source(context, split, file, tensor)
         if found is None:
             return None
         sources[tensor.name], widths[tensor.name] = found
@@ -306,7 +343,7 @@ def _bind_inputs(context: Context, split: str, file: DataFile) -> dict[str, tupl
     return sources
 
 
-def _wide_source(
+def wide_source(
     context: Context, split: str, file: DataFile, tensor: TensorFacts
 ) -> tuple[tuple[str, ...], int] | None:
     """The arrays or columns that make one of several inputs, and how many numbers that are."""

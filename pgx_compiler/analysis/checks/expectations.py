@@ -6,6 +6,7 @@ from pgx_compiler.analysis.checks.model import NOT_FOR_REGRESSION
 from pgx_compiler.analysis.checks.rows import UNKNOWN_CLASS
 from pgx_compiler.analysis.context import Context
 from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
+from pgx_compiler.modalities import is_pictured
 
 
 def check_expectations(context: Context) -> None:
@@ -32,18 +33,18 @@ def check_expectations(context: Context) -> None:
 def _check_feature(context: Context, name: str, at: tuple[str | int, ...]) -> None:
     if context.features is None:
         return
-    image = context.spec.data.modality == "image"
+    pictured = is_pictured(context.spec.data.modality)
     regions = [key for key, declared in context.spec.data.features.items() if declared.mask is not None]
     known = [*regions, *context.features.names]
     if name in regions or context.features.called(name):
         return
     known = [*context.features.layout.get("channels", ()), *known]
-    near = nearest(name, regions if image else known)
+    near = nearest(name, regions if pictured else known)
     grouped = [group for group, declared in context.spec.data.features.items() if declared.columns]
-    if not image and name in (context.columns or ()):
+    if not pictured and name in (context.columns or ()):
         near = next((group for group in grouped if name.startswith(group)), near)
     label = f"did you mean `{near}`?" if near else ""
-    help_ = f"regions: {quoted(regions)}" if image else f"features: {quoted(known, 30)}"
-    if image and not regions:
+    help_ = f"regions: {quoted(regions)}" if pictured else f"features: {quoted(known, 30)}"
+    if pictured and not regions:
         help_ = "name a region: `data.features: {border: {mask: FILE.png}}`"
     context.error(UNKNOWN_FEATURE, f"no feature or region is called `{shortened(name)}`", at, help_, label)

@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from pgx_compiler.analysis.checks.data import with_article
 from pgx_compiler.analysis.context import Context
 from pgx_compiler.diagnostics.diagnostic import Code
 from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
-from pgx_compiler.modalities import modalities
+from pgx_compiler.modalities import is_pictured, modalities
 from pgx_compiler.modalities.features import FeatureMap, UnfitFeatures
 from pgx_compiler.modalities.tabular import feature_map as table_features
 from pgx_compiler.modalities.tabular import match_columns
@@ -33,13 +34,13 @@ CLAIMED_TWICE = Code(
 NOT_THIS_MODALITY = Code(
     4031,
     "not-this-modality",
-    "A `mask` is for images, `columns`, `categories`, `immutable`, `range` and `ordered` are for tables, and each modality"
+    "A `mask` is for images and volumes, `columns`, `categories`, `immutable`, `range` and `ordered` are for tables, and each modality"
     " has its own keys of `explain.features`.",
 )
 MASK_SIZE = Code(
     4032,
     "mask-size",
-    "A mask must have the height and width of the images, so that each of its pixels is one of theirs.",
+    "A mask must have the height and width of the images, or of a volume's slices, so that each of its pixels is one of theirs.",
 )
 UNFIT_FEATURES = Code(
     4033,
@@ -51,11 +52,11 @@ UNFIT_FEATURES = Code(
 
 def check_features(context: Context) -> None:
     """Build the feature map from names and shapes alone."""
-    image = context.spec.data.modality == "image"
-    _check_modality(context, image)
+    pictured = is_pictured(context.spec.data.modality)
+    _check_modality(context, pictured)
     if context.columns is None or not context.inputs:
         return
-    if image:
+    if pictured:
         _check_masks(context)
         _build(context)
     elif context.spec.data.modality != "tabular":
@@ -64,11 +65,11 @@ def check_features(context: Context) -> None:
         _build_groups(context)
 
 
-def _check_modality(context: Context, image: bool) -> None:
+def _check_modality(context: Context, pictured: bool) -> None:
     help_ = "delete it"
     modality = context.spec.data.modality
     for name, declared in context.spec.data.features.items():
-        wrong: tuple[str, ...] = ("columns", "categories") if image else ("mask",)
+        wrong: tuple[str, ...] = ("columns", "categories") if pictured else ("mask",)
         wrong += () if modality == "tabular" else ("immutable", "range", "ordered")
         for key in wrong:
             if getattr(declared, key):
@@ -98,17 +99,18 @@ _TIED = {
 
 
 def _check_masks(context: Context) -> None:
-    height, width = context.inputs[0].shape[1:3]
+    modality = context.spec.data.modality
+    height, width = context.inputs[0].shape[1:][: modalities()[modality].PLACES][-2:]
     for name, declared in context.spec.data.features.items():
         at: Path_ = ("data", "features", name)
         if declared.mask is None:
-            message = f"an image has no feature `{shortened(name)}` unless a mask says where it is"
+            message = f"{with_article(modality)} has no feature `{shortened(name)}` unless a mask says where it is"
             context.error(UNKNOWN_FEATURE, message, at, "add `mask: FILE.png`, or delete it", on="key")
         elif name in context.masks:
             mask = context.masks[name]
             if (mask.height, mask.width) != (height, width):
-                message = f"the mask is {mask.height} × {mask.width} pixels, the images are {height} × {width}"
-                context.error(MASK_SIZE, message, (*at, "mask"), "draw it in the images' own size")
+                message = f"the mask is {mask.height} × {mask.width} pixels, the {modality}s are {height} × {width}"
+                context.error(MASK_SIZE, message, (*at, "mask"), f"draw it in the {modality}s' own size")
 
 
 def _build(context: Context) -> None:

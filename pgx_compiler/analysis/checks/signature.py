@@ -9,9 +9,10 @@ from typing import Any
 from pgx_compiler.analysis.context import Context, listed
 from pgx_compiler.analysis.resolved import Format, ModelFile
 from pgx_compiler.diagnostics.diagnostic import Code
+from pgx_compiler.modalities import is_pictured, modalities
 from pgx_compiler.spec.model import InputSpec, OutputSpec
 from pgx_compiler.spec.source import Path_
-from runtimes.adaptation import LAYOUTS, Adaptation, InputAdaptation, misfit
+from runtimes.adaptation import CHANNELS_FIRST, LAYOUTS, Adaptation, InputAdaptation, misfit
 from runtimes.capabilities import View
 from runtimes.target import ModelFacts, ModelFileError, TensorFacts, framework_for
 
@@ -56,8 +57,8 @@ def _settle_file(context: Context, format_: Format, file: ModelFile) -> bool:
     if format_ == "keras" and not _keras_can(context, declared, asked):
         return False
     inputs = {name: _adaptation(one) for name, one in declared.items()}
-    if format_ == "onnx" and context.spec.data.modality == "image":
-        inputs |= _channels_first(facts, declared)
+    if format_ == "onnx" and is_pictured(context.spec.data.modality):
+        inputs |= _channels_first(facts, declared, modalities()[context.spec.data.modality].PLACES)
     inputs = {name: one for name, one in inputs.items() if one != InputAdaptation()}
     plain: dict[str, Any] = {"inputs": {name: _plain(one) for name, one in inputs.items()}} if inputs else {}
     plain |= asked
@@ -93,16 +94,29 @@ def _plain(one: InputAdaptation) -> dict[str, Any]:
     return {key: value for key, value in given.items() if value not in (None, "")}
 
 
-def _channels_first(facts: ModelFacts, declared: Mapping[str, InputSpec]) -> dict[str, InputAdaptation]:
+def _channels_first(facts: ModelFacts, declared: Mapping[str, InputSpec], places: int) -> dict[str, InputAdaptation]:
     """Images whose channels stand first for all to see: few of them there, and not few where they would stand last."""
     found = {}
     for tensor in facts.inputs:
         said = declared.get(tensor.name)
-        if len(tensor.shape) != 4 or (said and (said.layout or said.batch_axis or said.fixed is not None)):
+        if len(tensor.shape) != places + 2 or (said and (said.layout or said.batch_axis or said.fixed is not None)):
             continue
-        if tensor.shape[1] in _FEW_CHANNELS and tensor.shape[3] not in _FEW_CHANNELS:
-            found[tensor.name] = InputAdaptation(layout="NCHW")
+        if _first(tensor):
+            found[tensor.name] = InputAdaptation(layout=CHANNELS_FIRST[len(tensor.shape)])
     return found
+
+
+def channels_last(tensor: TensorFacts, places: int) -> TensorFacts:
+    """A picture's input as an audit holds it, where its channels stand first for all to see."""
+    if len(tensor.shape) != places + 2 or not _first(tensor):
+        return tensor
+    rows, channels, *sides = tensor.shape
+    return replace(tensor, shape=(rows, *sides, channels))
+
+
+def _first(tensor: TensorFacts) -> bool:
+    """Whether few channels stand first, and not few where they would stand last."""
+    return tensor.shape[1] in _FEW_CHANNELS and tensor.shape[-1] not in _FEW_CHANNELS
 
 
 def _asked_of_output(context: Context) -> dict[str, Any]:
@@ -123,8 +137,12 @@ def _keras_can(context: Context, declared: Mapping[str, InputSpec], asked: Mappi
         good = False
     for name, one in declared.items():
         tensor = next(t for c in context.models.values() for t in c.facts.inputs if t.name == name)
-        first = len(tensor.shape) == 4 and tensor.shape[1] in _FEW_CHANNELS and tensor.shape[3] not in _FEW_CHANNELS
-        if one.batch_axis or (one.layout in ("NCHW", "NCL") and "onnx" not in context.models) or (one.layout and first):
+        first = len(tensor.shape) in (4, 5) and _first(tensor)
+        if (
+            one.batch_axis
+            or (one.layout in CHANNELS_FIRST.values() and "onnx" not in context.models)
+            or (one.layout and first)
+        ):
             key = "batch_axis" if one.batch_axis else "layout"
             message = f"a Keras file reads rows first and channels last, and `{key}` says otherwise"
             context.error(UNFIT_INPUT, message, ("model", "inputs", name, key), "delete it", on="key")

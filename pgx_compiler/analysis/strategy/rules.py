@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 from pgx_compiler.analysis.strategy.rule import Asked, ByDeclaration, Rule, When
 from pgx_compiler.analysis.strategy.statement_rules import STATEMENT_RULES
+from pgx_compiler.methods.declaration import PICTURED
 from pgx_compiler.methods.precaution._thresholds import threshold
 from pgx_compiler.spec.model import Question
 
@@ -20,8 +21,8 @@ QUESTIONS: Mapping[Question, Asked] = {
     "what_would_change_it": Asked(
         "What would have to be otherwise for another answer?",
         ("perturbation",),
-        open="of tables: the smallest change to another answer; of pictures, texts and series what happens when a part of "
-        "them is removed, since no other values of a part are known to make sense",
+        open="of tables: the smallest change to another answer; of pictures, volumes, texts and series what happens when a "
+        "part of them is removed, since no other values of a part are known to make sense",
         mend="give a model whose predictions can be asked for",
     ),
     "is_the_data_fit": Asked(
@@ -217,7 +218,7 @@ RULES: tuple[Rule, ...] = (
         ("which_inputs_matter",),
         "it shows a developer which of the speckles of a saliency map are noise",
         "Smilkov et al. 2017, https://arxiv.org/abs/1706.03825",
-        When(stakes=("developer",), modalities=("image",)),
+        When(stakes=("developer",), modalities=tuple(sorted(PICTURED))),
         priority=3,
         params=({}, {"samples": 20}),
     ),

@@ -1,12 +1,14 @@
 """The rules for methods that state something of rows or of the whole model; see `rules`."""
 
 from pgx_compiler.analysis.strategy.rule import Rule, When
+from pgx_compiler.methods.declaration import PLACED
 from pgx_compiler.spec.model import Question
 
 _ACCOUNTABLE = ("regulator", "validator", "high risk")
 _MATTERS: tuple[Question, ...] = ("which_inputs_matter",)
 _CHANGES: tuple[Question, ...] = ("what_would_change_it",)
 _TABLE = ("tabular",)
+_PLACED = tuple(sorted(PLACED))
 
 STATEMENT_RULES: tuple[Rule, ...] = (
     Rule(
@@ -86,7 +88,7 @@ STATEMENT_RULES: tuple[Rule, ...] = (
         _CHANGES,
         "it names the fewest parts of a row without which the answer falls",
         "Dhurandhar et al. 2018, https://arxiv.org/abs/1802.07623",
-        When(modalities=("image", "text", "series")),
+        When(modalities=_PLACED),
         priority=2,
     ),
     Rule(
@@ -95,7 +97,7 @@ STATEMENT_RULES: tuple[Rule, ...] = (
         _CHANGES,
         "it names the fewest parts of a row that are enough for the answer",
         "Dhurandhar et al. 2018, https://arxiv.org/abs/1802.07623",
-        When(stakes=(*_ACCOUNTABLE, "affected_person"), modalities=("image", "text", "series")),
+        When(stakes=(*_ACCOUNTABLE, "affected_person"), modalities=_PLACED),
         priority=3,
     ),
     Rule(

@@ -26,8 +26,38 @@ _KEEPS_PLACE = frozenset(
         "GroupNormalization",
     }
     | {"Add", "Multiply", "Average", "Maximum", "Concatenate"}
+    | {
+        "Relu",
+        "Relu6",
+        "LeakyRelu",
+        "PRelu",
+        "Elu",
+        "Selu",
+        "Celu",
+        "Gelu",
+        "Mish",
+        "Swish",
+        "HardSwish",
+        "Clip",
+        "Sigmoid",
+    }
+    | {
+        "Tanh",
+        "Softplus",
+        "InstanceNormalization",
+        "FusedBatchNormV3",
+        "BiasAdd",
+        "AddV2",
+        "AddN",
+        "Sum",
+        "Sub",
+        "Mul",
+        "Div",
+    }
+    | {"RealDiv", "Max", "Min", "Minimum", "Concat", "ConcatV2"}
 )
-"""Layers after a convolution that its output is usually taken behind: each place stays where it is."""
+"""Layers after a convolution that its output is usually taken behind: each place stays where it is. The words are those of
+files that hold layers, and of files that hold operations."""
 
 
 def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
@@ -51,7 +81,7 @@ def pick_spatial(layers: Iterable[Candidate]) -> str | None:
         spatial = shape is not None and has_places(shape)
         if kind.startswith(_CONVOLVES) and (spatial or shape is None):
             found, follows = name, True
-        elif follows and kind in _KEEPS_PLACE:
+        elif follows and kind in _KEEPS_PLACE and (spatial or shape is None):
             found = name
         else:
             follows = False

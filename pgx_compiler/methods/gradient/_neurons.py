@@ -1,6 +1,6 @@
 """What a layer's channels carry of a score, over the paths from the references to each row."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Annotated
 
 import numpy as np
@@ -22,8 +22,31 @@ def last_hidden_layer(facts: ModelFacts) -> str | None:
     """The last convolution; in a network without one, the last but one layer that has weights of its own."""
     used = [layer for layer in facts.layers if layer.used == 1]
     spatial = pick_spatial((layer.name, layer.kind, layer.shape) for layer in used)
-    dense = [layer.name for layer in used if layer.kind in ("Dense", "LSTM", "GRU", "SimpleRNN", "Bidirectional")]
+    dense = list(_weighted((layer.name, layer.kind) for layer in used))
     return spatial or (dense[-2] if len(dense) > 1 else None)
+
+
+_LAYERS = frozenset({"Dense", "LSTM", "GRU", "SimpleRNN", "Bidirectional", "While"})
+_PRODUCTS = frozenset({"MatMul", "Gemm", "BatchMatMulV2", "Einsum"})
+_FOLLOW = frozenset({"Add", "AddV2", "BiasAdd", "Relu", "Relu6", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Gelu"})
+_FOLLOW |= {"Sigmoid", "Tanh", "Softplus", "Clip", "HardSwish", "Swish", "Mish"}
+"""Operations that a file without layers writes out behind a product: its bias and its activation."""
+
+
+def _weighted(layers: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """The layers with weights of their own; products behind the bias and the activation that belong to them."""
+    product = ""
+    for name, kind in layers:
+        if product and kind in _FOLLOW:
+            product = name
+            continue
+        if product:
+            yield product
+        product = name if kind in _PRODUCTS else ""
+        if kind in _LAYERS:
+            yield name
+    if product:
+        yield product
 
 
 class NeuronParams(Params):

@@ -7,9 +7,10 @@ import numpy as np
 from pydantic import Field
 
 from pgx_compiler.evidence.results import Chart, Curve, Matrix, Measure, Picture, Report, Table
-from pgx_compiler.methods.declaration import Cost, Params, Shape, UnfitParams, global_explanation
+from pgx_compiler.methods.declaration import NUMERIC, PLACED, Cost, Params, Shape, UnfitParams, global_explanation
 from pgx_compiler.methods.precaution._significance import wilson
 from pgx_compiler.methods.precaution._wording import listing, measure_names, not_measured
+from pgx_compiler.modalities import modalities
 from pgx_compiler.modalities.data import AuditData
 from pgx_compiler.modalities.features import FIXED
 from runtimes.capabilities import Differentiable, Floats, Inputs, Integers
@@ -77,7 +78,7 @@ class _Frame:
 
 
 @global_explanation(
-    modalities={"image", "series"},
+    modalities=PLACED & NUMERIC,
     paper="https://doi.org/10.23915/distill.00007",
     cost=cost,
     admits=admits,
@@ -131,7 +132,7 @@ def _frame(data: AuditData) -> _Frame:
     values = np.asarray(data.train.inputs[name], np.float64)
     shape = values.shape[1:]
     channels_first = bool(data.features.layout.get("channels_first"))
-    places = 1 if data.modality == "series" else 2
+    places = modalities()[data.modality].PLACES
     axes = tuple(range(1, 1 + places)) if not channels_first else tuple(range(len(shape) + 1 - places, len(shape) + 1))
     channel = tuple(axis for axis in range(1, values.ndim) if axis not in axes) if data.modality == "series" else ()
     over = tuple(axis for axis in range(values.ndim) if axis not in channel)
@@ -290,6 +291,8 @@ def _drawn(data: AuditData, frame: _Frame, shown: Floats, names: list[str]) -> t
         )
     channel = tuple(axis for axis in range(1, light.ndim) if axis not in frame.axes)
     grey = light.mean(axis=channel) if channel else light
+    if grey.ndim > 3:  # of a volume its middle slice
+        title, grey = f"{title}, middle slice", grey[:, grey.shape[1] // 2]
     return tuple(
         Picture(title, tuple(tuple(map(float, line)) for line in grey[k]), subject=name) for k, name in enumerate(names)
     )

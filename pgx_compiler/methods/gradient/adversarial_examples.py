@@ -7,7 +7,7 @@ from pydantic import Field
 
 from pgx_compiler.evidence.results import Chart, Curve, Measure, Report, Table
 from pgx_compiler.evidence.summary import bootstrap_interval
-from pgx_compiler.methods.declaration import Cost, Params, Shape, global_explanation
+from pgx_compiler.methods.declaration import NUMERIC, Cost, Params, Shape, global_explanation
 from pgx_compiler.methods.gradient._attack_space import Bools, Space
 from pgx_compiler.methods.gradient._attacks import (
     HALVINGS,
@@ -80,7 +80,7 @@ def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
 
 
 @global_explanation(
-    modalities={"tabular", "image", "series"},
+    modalities=NUMERIC,
     tasks={"classification"},
     paper="https://arxiv.org/abs/1511.04599",
     cost=cost,

@@ -5,7 +5,7 @@ Averaged over several references it is Deep SHAP (Lundberg & Lee, 2017): https:/
 
 import numpy as np
 
-from pgx_compiler.methods.declaration import Cost, Maps, Params, Shape, attribution
+from pgx_compiler.methods.declaration import MODALITIES, Cost, Maps, Params, Shape, attribution
 from pgx_compiler.methods.gradient._paths import no_path, path_starts
 from pgx_compiler.modalities.features import Rows
 from runtimes.capabilities import Floats, RulePropagating
@@ -25,12 +25,14 @@ def cost(params: DeepLiftParams, shape: Shape) -> Cost:
 
 
 def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
-    """A model with an input that can be varied continuously."""
+    """A model with an input that can be varied continuously, and a way back for differences."""
+    if facts.without_rescaling:
+        return f"nothing says how differences are shared out in {facts.without_rescaling}"
     return no_path(facts)
 
 
 @attribution(
-    modalities={"tabular", "image", "text", "series"},
+    modalities=MODALITIES,
     paper="https://arxiv.org/abs/1704.02685",
     cost=cost,
     laws=("completeness", "null_feature", "symmetry"),
@@ -52,6 +54,9 @@ def deep_lift(model: RulePropagating, rows: Rows, params: DeepLiftParams) -> Map
         zero. Only the rescale rule is applied: positive and negative contributions that cancel within a unit stay hidden.
         Where a layer masks steps (zeros, say), a reference may be masked otherwise than the row, and what that changes is
         nobody's: the values then miss the difference, which `completeness_gap` shows.
+        Of SavedModels and ONNX files, which hold operations and no layers, attention is followed product by product, where
+        a Keras layer of attention is one function: both add up, and share out otherwise. Graphs with loops and graphs of a
+        fixed number of rows are refused.
     """
     references = len(rows.references)
     maps = {name: np.zeros(array.shape) for name, array in rows.inputs.items()}

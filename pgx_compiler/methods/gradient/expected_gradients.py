@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from pgx_compiler.evidence.results import FeatureValues
-from pgx_compiler.methods.declaration import Cost, Params, Quantity, Shape, attribution
+from pgx_compiler.methods.declaration import MODALITIES, Cost, Params, Quantity, Shape, attribution
 from pgx_compiler.methods.gradient._paths import no_path, path_sums
 from pgx_compiler.modalities.features import Rows
 from runtimes.capabilities import Differentiable, Floats, Integers
@@ -37,7 +37,7 @@ def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
 
 
 @attribution(
-    modalities={"tabular", "image", "text", "series"},
+    modalities=MODALITIES,
     paper="https://arxiv.org/abs/1906.10670",
     cost=cost,
     laws=(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pgx_compiler.methods.declaration import Cost, Maps, Params, Shape, attribution
+from pgx_compiler.methods.declaration import MODALITIES, Cost, Maps, Params, Shape, attribution
 from pgx_compiler.modalities.features import Rows
 from runtimes.capabilities import Differentiable
 
@@ -19,7 +19,7 @@ def cost(params: GradientXInputParams, shape: Shape) -> Cost:
 
 
 @attribution(
-    modalities={"tabular", "image", "text", "series"},
+    modalities=MODALITIES,
     paper="https://arxiv.org/abs/1605.01713",
     cost=cost,
     laws=("null_feature", "linearity", "symmetry", "implementation_invariance"),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pgx_compiler.methods.declaration import Cost, Maps, Shape, attribution
+from pgx_compiler.methods.declaration import PLACED, Cost, Maps, Shape, attribution
 from pgx_compiler.methods.gradient._cam import CamParams, class_activation
 from pgx_compiler.methods.gradient._layers import admits
 from pgx_compiler.methods.gradient.grad_cam import grad_cam_map
@@ -22,7 +22,7 @@ def cost(params: GuidedGradCamParams, shape: Shape) -> Cost:
 
 
 @attribution(
-    modalities={"image", "series", "text"},
+    modalities=PLACED,
     paper="https://arxiv.org/abs/1610.02391",
     cost=cost,
     laws=("mirrored",),

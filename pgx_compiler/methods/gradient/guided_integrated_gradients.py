@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pgx_compiler.methods.declaration import Cost, Maps, Params, Shape, attribution
+from pgx_compiler.methods.declaration import PLACED, Cost, Maps, Params, Shape, attribution
 from pgx_compiler.methods.gradient._paths import no_path, path_starts
 from pgx_compiler.modalities.features import Rows
 from runtimes.capabilities import Differentiable, Floats, Integers
@@ -39,7 +39,7 @@ def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
 
 
 @attribution(
-    modalities={"image", "text", "series"},
+    modalities=PLACED,
     paper="https://arxiv.org/abs/2106.09788",
     cost=cost,
     laws=("completeness", "null_feature", "symmetry", "implementation_invariance", "shift_invariance"),
@@ -59,8 +59,9 @@ def guided_integrated_gradients(model: Differentiable, rows: Rows, params: Guide
     Limits:
         The path is chosen by the model's own gradients, so that the values of a sum of models are not the sum of their
         values, and where two elements interact, the one that moves later is given more of it. Elements are compared by
-        the size of their gradients: all must be in the same unit. Otherwise as integrated gradients: the values depend
-        on the references and are no causal effects.
+        the size of their gradients: all must be in the same unit. An element may move by twice `max_distance` at once,
+        however many steps there are: where `completeness_gap` stays large with more of them, a smaller `max_distance` closes
+        it. Otherwise as integrated gradients: the values depend on the references and are no causal effects.
     """
     references = len(rows.references)
     maps = {name: np.zeros(array.shape) for name, array in rows.inputs.items()}

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pgx_compiler.methods.declaration import Cost, Maps, Shape, attribution
+from pgx_compiler.methods.declaration import PLACED, Cost, Maps, Shape, attribution
 from pgx_compiler.methods.gradient._cam import CamParams, class_activation, one_gradient
 from pgx_compiler.methods.gradient._layers import admits
 from pgx_compiler.modalities.features import Rows
@@ -25,7 +25,7 @@ def cost(params: HiresCamParams, shape: Shape) -> Cost:
 
 
 @attribution(
-    modalities={"image", "series", "text"},
+    modalities=PLACED,
     paper="https://arxiv.org/abs/2011.08891",
     cost=cost,
     laws=("mirrored",),

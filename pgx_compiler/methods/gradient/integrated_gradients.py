@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pgx_compiler.evidence.results import FeatureValues
-from pgx_compiler.methods.declaration import Cost, Maps, Params, Quantity, Shape, attribution
+from pgx_compiler.methods.declaration import MODALITIES, Cost, Maps, Params, Quantity, Shape, attribution
 from pgx_compiler.methods.gradient._paths import no_path, path_integral, path_starts
 from pgx_compiler.modalities.features import Rows
 from runtimes.capabilities import Differentiable, Floats
@@ -52,7 +52,7 @@ def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
 
 
 @attribution(
-    modalities={"tabular", "image", "text", "series"},
+    modalities=MODALITIES,
     paper="https://arxiv.org/abs/1703.01365",
     cost=cost,
     laws=("completeness", "null_feature", "linearity", "symmetry", "implementation_invariance", "shift_invariance"),

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pgx_compiler.evidence.results import Measure, Report
-from pgx_compiler.methods.declaration import Cost, Shape, global_explanation
+from pgx_compiler.methods.declaration import MODALITIES, Cost, Shape, global_explanation
 from pgx_compiler.methods.gradient._neurons import (
     NeuronParams,
     admits,
@@ -28,7 +28,7 @@ def cost(params: InternalInfluenceParams, shape: Shape) -> Cost:
 
 
 @global_explanation(
-    modalities={"tabular", "image", "series", "text"},
+    modalities=MODALITIES,
     paper="https://arxiv.org/abs/1802.03788",
     cost=cost,
     laws=("influence_is_slope",),

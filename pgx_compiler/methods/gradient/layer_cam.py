@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from pgx_compiler.methods.declaration import Cost, Maps, Shape, attribution
+from pgx_compiler.methods.declaration import PLACED, Cost, Maps, Shape, attribution
 from pgx_compiler.methods.gradient._cam import CamParams, class_activation, one_gradient
 from pgx_compiler.methods.gradient._layers import admits
 from pgx_compiler.modalities.features import Rows
@@ -21,7 +21,7 @@ def cost(params: LayerCamParams, shape: Shape) -> Cost:
 
 
 @attribution(
-    modalities={"image", "series", "text"},
+    modalities=PLACED,
     paper="https://doi.org/10.1109/TIP.2021.3089943",
     cost=cost,
     laws=("mirrored",),

@@ -5,7 +5,7 @@ import numpy as np
 from pgx_compiler.evidence.results import Measure, Report
 from pgx_compiler.evidence.summary import bootstrap_interval
 from pgx_compiler.methods.apply import base_values
-from pgx_compiler.methods.declaration import Cost, Shape, global_explanation
+from pgx_compiler.methods.declaration import MODALITIES, Cost, Shape, global_explanation
 from pgx_compiler.methods.gradient._neurons import (
     NeuronParams,
     admits,
@@ -31,7 +31,7 @@ def cost(params: LayerConductanceParams, shape: Shape) -> Cost:
 
 
 @global_explanation(
-    modalities={"tabular", "image", "series", "text"},
+    modalities=MODALITIES,
     paper="https://arxiv.org/abs/1805.12233",
     cost=cost,
     laws=("conductance_adds_up",),

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field, model_validator
 
 from pgx_compiler.evidence.results import FeatureValues
-from pgx_compiler.methods.declaration import Cost, Params, Quantity, Shape, attribution
+from pgx_compiler.methods.declaration import MODALITIES, Cost, Params, Quantity, Shape, attribution
 from pgx_compiler.methods.gradient._relevance_rules import Composite, box_of, rules_of
 from pgx_compiler.modalities.features import Rows
 from runtimes.capabilities import RulePropagating
@@ -67,7 +67,7 @@ def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
     """A score that is a sum, and a rule for every layer."""
     if facts.without_rule:
         return f"there is no rule that says how relevance passes {facts.without_rule}"
-    if score == "log_odds" and facts.activation == "sigmoid":
+    if (score, facts.activation) in (("log_odds", "sigmoid"), ("log_value", "exp")):
         return None
     if score not in ("logit", "value"):
         return f"relevance starts from a sum, a logit or a value; `explain.score` is {score}"
@@ -75,7 +75,7 @@ def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
 
 
 @attribution(
-    modalities={"tabular", "image", "text", "series"},
+    modalities=MODALITIES,
     paper="https://doi.org/10.1371/journal.pone.0130140",
     cost=cost,
     laws=("conservation", "null_feature", "symmetry"),
@@ -102,6 +102,12 @@ def lrp(model: RulePropagating, rows: Rows, params: LrpParams) -> FeatureValues:
         looks at is taken as given, so that queries and keys get nothing, however much they decide. Rules that are made for
         inputs (box, flat, squared weights) give way to epsilon in recurrent layers. A step that has nothing but its bias to
         remember hands relevance on to nobody, whether ``biases`` take a share or not.
+        Of Keras files it is the layers that rules are applied to; of SavedModels and ONNX files, which hold operations, it is
+        what is known again in them: weighted sums with their bias and normalisation, activations, poolings, sums, gates,
+        attention, normalisations over a row. Both give the same, but for what a layer counts as one and a graph writes out:
+        of attention the rule for the first layer reaches the values alone, and recurrent cells part the sums of inputs and of
+        memory. Loops, a softmax that is no gate and operations without a rule are refused by name, and so are graphs of a
+        fixed number of rows.
     """
     chosen = params.model_dump(include={"composite", "epsilon", "gamma", "alpha", "beta", "biases", "first"})
     rules = rules_of(**chosen)

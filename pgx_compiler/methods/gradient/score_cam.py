@@ -5,7 +5,7 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from pgx_compiler.methods.declaration import Cost, Maps, Shape, UnfitParams, attribution
+from pgx_compiler.methods.declaration import NUMERIC, PLACED, Cost, Maps, Shape, UnfitParams, attribution
 from pgx_compiler.methods.gradient import _layers
 from pgx_compiler.methods.gradient._cam import CamParams, cut
 from pgx_compiler.methods.gradient._layers import input_under, over_input, resize, spatial_layer
@@ -44,7 +44,7 @@ def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
 
 
 @attribution(
-    modalities={"image", "series"},
+    modalities=PLACED & NUMERIC,
     paper="https://arxiv.org/abs/1910.01279",
     cost=cost,
     laws=("mirrored",),

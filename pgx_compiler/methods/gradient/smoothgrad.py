@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from pgx_compiler.evidence.results import FeatureValues
-from pgx_compiler.methods.declaration import Cost, Shape, attribution
+from pgx_compiler.methods.declaration import NUMERIC, Cost, Shape, attribution
 from pgx_compiler.methods.gradient._noise import NoisyParams, admits, averaged
 from pgx_compiler.modalities.features import Rows
 from runtimes.capabilities import Differentiable
@@ -27,7 +27,7 @@ def cost(params: SmoothgradParams, shape: Shape) -> Cost:
 
 
 @attribution(
-    modalities={"tabular", "image", "series"},
+    modalities=NUMERIC,
     paper="https://arxiv.org/abs/1706.03825",
     version=2,  # copies come in pairs, and noise is drawn with 32 bits: other copies than before
     cost=cost,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from pgx_compiler.evidence.results import FeatureValues
-from pgx_compiler.methods.declaration import attribution
+from pgx_compiler.methods.declaration import NUMERIC, attribution
 from pgx_compiler.methods.gradient._noise import NoisyParams, admits, averaged, cost
 from pgx_compiler.modalities.features import Rows
 from runtimes.capabilities import Differentiable
@@ -16,7 +16,7 @@ class SquaregradParams(NoisyParams):
 
 
 @attribution(
-    modalities={"tabular", "image", "series"},
+    modalities=NUMERIC,
     paper="https://arxiv.org/abs/1806.10758",
     version=2,  # noise is drawn with 32 bits: other copies than before
     cost=cost,

@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from pgx_compiler.evidence.results import Chart, Curve, Measure, Report, Table
-from pgx_compiler.methods.declaration import Cost, Params, Shape, global_explanation
+from pgx_compiler.methods.declaration import NUMERIC, Cost, Params, Shape, global_explanation
 from pgx_compiler.methods.perturbation import lime as local
 from pgx_compiler.modalities.features import Rows
 from pgx_compiler.modalities.game import game_of_row
@@ -36,7 +36,7 @@ def cost(params: SpLimeParams, shape: Shape) -> Cost:
     version=3,  # coalitions are drawn from 32 bits a feature: other ones than before
     cost=cost,
     laws=("repeatable", "price_is_a_ceiling"),
-    modalities={"tabular", "image", "series"},
+    modalities=NUMERIC,
     measures=("covered", "covered_by_chance", "fidelity"),
 )
 def sp_lime(model: Predictor, rows: Rows, params: SpLimeParams, rng: np.random.Generator) -> Report:

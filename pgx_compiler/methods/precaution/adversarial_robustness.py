@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgx_compiler.evidence.results import Finding, Measure, Report, Table
-from pgx_compiler.methods.declaration import Cost, Params, Shape, precaution
+from pgx_compiler.methods.declaration import PICTURED, Cost, Params, Shape, precaution
 from pgx_compiler.methods.precaution._significance import binomial_tail, judge, wilson
 from pgx_compiler.methods.precaution._thresholds import threshold
 from pgx_compiler.methods.precaution._wording import not_measured, number, percent
@@ -22,7 +22,8 @@ class AdversarialRobustnessParams(Params):
     eps: float = 0.1
     """Largest change of any input value, in `unit`."""
     unit: Literal["input", "spread"] = "input"
-    """``input``: the model's own input unit. ``spread``: interquartile range of a column, or full range of an image."""
+    """``input``: the model's own input unit. ``spread``: interquartile range of a column, or full range of an image or
+    a volume."""
     steps: int = 10
     """Steps of projected gradient descent; 0 leaves the single-step attack alone."""
     curve: tuple[float, ...] = (0.25, 0.5, 1.0, 2.0)
@@ -71,7 +72,7 @@ class _Attacked:
 
 
 @precaution(
-    modalities={"image", "tabular"},
+    modalities=PICTURED | {"tabular"},
     tasks={"classification"},
     needs={"labels"},
     codes=("adversarial_weakness",),
@@ -173,7 +174,7 @@ def _spread(values: NDArray[Any], *, quartiles: bool) -> tuple[Floats, Floats, F
 
 
 def _movable(data: AuditData, name: str) -> NDArray[np.bool_]:
-    """Elements that may be moved: all of an image; of a table, single columns with more than two values."""
+    """Elements that may be moved: all of an image or a volume; of a table, single columns with more than two values."""
     owner = data.features.owners[name]
     if data.modality != "tabular":
         return np.ones(owner.shape, bool)
@@ -242,7 +243,9 @@ def _report(
 ) -> Report:
     n = len(right)
     at_eps = next(entry for entry in curve if entry[0] == params.eps)
-    unit = "input units" if params.unit == "input" else "ranges" if data.modality == "image" else "interquartile ranges"
+    unit = (
+        "input units" if params.unit == "input" else "ranges" if data.modality != "tabular" else "interquartile ranges"
+    )
     words = f"moved by at most {params.eps:g} {unit}"
 
     def accuracy(name: str, title: str, held: NDArray[np.bool_]) -> Measure:
