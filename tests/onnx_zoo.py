@@ -309,6 +309,16 @@ def list_of_tensors() -> Any:
     return make(nodes, [tensor("x", [None, 3])], [helper.make_value_info("all", kind)], WB)
 
 
+def list_cut_by_row(keeps_axis: int, parts: Any = None, element: Sequence[int | None] | None = None) -> Any:
+    """A softmax, cut into a list along its rows: one tensor for each row, or for some."""
+    kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(TensorProto.FLOAT, element))
+    weights = {**WB} if parts is None else {**WB, "parts": np.array(parts)}
+    given = ["p"] if parts is None else ["p", "parts"]
+    cut = node("SplitToSequence", given, ["all"], axis=0, keepdims=keeps_axis)
+    outputs = [helper.make_value_info("all", kind)]
+    return make([GEMM, node("Softmax", ["z"], ["p"]), cut], [tensor("x", [None, 3])], outputs, weights)
+
+
 def scaled_and_hot() -> Any:
     """Scaler and OneHotEncoder side by side, then Normalizer, then a product."""
     nodes = [
@@ -466,6 +476,11 @@ def _signatures() -> list[Signature]:
                   "probability", "classification"),
         Signature("a list of maps out of an If", map_from_a_branch, wide, lambda: p, "probability", "classification", columns=0),
         Signature("a list of tensors", list_of_tensors, wide, lambda: -LOGITS, adaptation={"select": [1]}),
+        Signature("a list of rows", lambda: list_cut_by_row(0), wide, lambda: p, "probability", "classification"),
+        Signature("a list of rows that keep their axis", lambda: list_cut_by_row(1, element=[1, 2]), wide, lambda: LOGITS,
+                  "logit", "classification"),
+        Signature("a list of several rows each", lambda: list_cut_by_row(1, 2), wide, lambda: p, "probability",
+                  "classification"),
         Signature("Scaler, OneHotEncoder, Normalizer", scaled_and_hot, {"x": X, "c": LETTERS}, _scaled_and_hot),
         Signature("support vectors", svm_regressor, wide,
                   lambda: 0.25 + X.astype(np.float64) @ np.array([[0.5], [-2.0], [1.0 + 2.0]])),

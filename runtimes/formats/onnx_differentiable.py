@@ -1,6 +1,5 @@
 """Whether an ONNX file has gradients here, told without running it: operators that are rebuilt, and a path of slopes."""
 
-import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from runtimes.formats.onnx_file import FLOATS, attributes
-from runtimes.formats.onnx_graphs import model_of_body, names_from_outside, nested_graphs
+from runtimes.formats.onnx_file import attributes
+from runtimes.formats.onnx_graphs import model_of_body, names_from_outside, nested_graphs, written_out
+from runtimes.formats.onnx_rounding import cuts, straight
 from runtimes.formats.tf_operators import operators
 from runtimes.formats.tf_operators.declaring import Use
 from runtimes.target import TensorFacts
@@ -27,22 +27,24 @@ class Graph:
     constants: Mapping[str, NDArray[Any]]
 
     @classmethod
-    def of(cls, model: Any, output: str | Sequence[str], folder: Path | None = None) -> "Graph":
+    def of(
+        cls, model: Any, output: str | Sequence[str], folder: Path | None = None, given: Sequence[str] = ()
+    ) -> "Graph":
         """Read the part of a model that makes some tensors; its own functions are written out first.
 
         Args:
             model: the ``onnx.ModelProto``.
             output: the tensor, or several.
             folder: where its external data is. None: the graph is only looked at, and large constants are left out.
+            given: tensors that are given, so that what makes them is not needed.
         """
         import onnx
 
-        if model.functions:
-            model = importlib.import_module("onnx.inliner").inline_local_functions(model)
+        model = written_out(model)
         opsets = {_domain(one.domain): one.version for one in model.opset_import}
         needed, kept = {output} if isinstance(output, str) else set(output), []
         for node in reversed(model.graph.node):
-            if needed.intersection(node.output):
+            if needed.difference(given).intersection(node.output):
                 kept.append(node)
                 needed.update(node.input)
                 needed.update(name for inner in nested_graphs(node) for name in _read_inside(inner))
@@ -64,9 +66,9 @@ class Graph:
             known = {name: held[name] for name in read if name in held}
             domain = _domain(node.domain)
             made, version = tuple(node.output), opsets.get(domain, 1)
-            given = (read, wanted, known, domain, made, node.name, tuple(outside))
-            nodes.append(Use(node.op_type, attributes(node), version, *given))
-        return cls(nodes, held)
+            said = (read, wanted, known, domain, made, node.name, tuple(outside))
+            nodes.append(Use(node.op_type, attributes(node), version, *said))
+        return cls(straight(nodes, (output,) if isinstance(output, str) else output), held)
 
 
 def _is_small(tensor: Any) -> bool:
@@ -103,27 +105,24 @@ def named(use: Use) -> str:
     return f"the ONNX file's operator `{kind}`" + (f" (node {where})" if where else "")
 
 
-def lacks_gradient(model: Any, output: str, inputs: Sequence[TensorFacts]) -> str | None:
-    """Why one output of a model has no gradient here; None where it has.
+def lacks_gradient(model: Any, output: str, inputs: Sequence[TensorFacts], given: Sequence[str] = ()) -> str | None:
+    """Why one output of a model has no gradient by some inputs here; None where it has.
 
     Args:
         model: the ``onnx.ModelProto``, its inputs adapted.
         output: the tensor that is explained.
-        inputs: what the data gives.
+        inputs: those that hold floats.
+        given: tensors inside the graph that it is differentiated by as well, in place of what makes them.
     """
-    for tensor in inputs:
-        if tensor.dtype not in FLOATS:
-            return f"the ONNX file's input `{tensor.name}` is {tensor.dtype}, and slopes are of floats"
-    graph = Graph.of(model, output)
-    known, live = operators(), {tensor.name for tensor in inputs}
+    graph = Graph.of(model, output, given=given)
+    live = {*given, *(tensor.name for tensor in inputs)}
     last = ""
     for use in graph.uses:
         refused = _refused(use, model.opset_import)
         if refused:
             return refused
-        operator = known[use.domain, use.kind]
         if live.intersection(use.inputs):
-            if operator.flat or _to_whole_numbers(use):
+            if cuts(use):
                 last = named(use)
             else:
                 live.update(use.outputs)
@@ -153,9 +152,3 @@ def _refused(use: Use, opsets: Any) -> str | None:
 
 OLDEST = 7
 """The first opset whose operators broadcast as NumPy does."""
-
-_FLOAT_CODES = frozenset({1, 10, 11, 16})
-
-
-def _to_whole_numbers(use: Use) -> bool:
-    return use.kind == "Cast" and use.attributes.get("to") not in _FLOAT_CODES

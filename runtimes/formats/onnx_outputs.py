@@ -7,6 +7,7 @@ from typing import Any
 
 from runtimes.adaptation import ALL, OUTPUTS, Adaptation, Entry
 from runtimes.formats.onnx_file import FLOATS, Tail, attributes, tensor_facts
+from runtimes.formats.onnx_graphs import graphs_of
 from runtimes.target import TensorFacts
 
 Shape = tuple[int | None, ...]
@@ -113,16 +114,53 @@ def _is_of_maps(value: Any) -> bool:
     return bool(value.type.sequence_type.elem_type.HasField("map_type"))
 
 
+WHOLE_INSTEAD = (
+    "export the model with the tensor that the list is made from, or with a ConcatFromSequence on axis 0 behind it"
+)
+"""What to do about a list that holds a tensor for each row."""
+
+
+def with_rows_joined(model: Any, asked: Adaptation) -> Any:
+    """The model with the tensor itself in place of a list that it is cut into along the rows; itself where there is none.
+
+    Whatever sizes the parts have, and whether they keep the axis: one behind the other they are the tensor that was cut.
+    """
+    import onnx
+
+    lists = {value.name: value for value in model.graph.output if value.type.HasField("sequence_type")}
+    kinds = {
+        node.output[0]: lists[node.output[0]].type.sequence_type.elem_type.tensor_type.elem_type
+        for node in model.graph.node
+        if node.op_type == "SplitToSequence" and node.output[0] in lists
+        if attributes(node).get("axis", 0) == asked.batch_axis
+    }
+    if not kinds:
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for node in copy.graph.node:
+        if node.output and node.output[0] in kinds:
+            node.CopyFrom(onnx.helper.make_node("Identity", node.input[:1], node.output, node.name))
+    for value in copy.graph.output:
+        if value.name in kinds:
+            value.CopyFrom(onnx.helper.make_tensor_value_info(value.name, kinds[value.name], None))
+    return copy
+
+
 def _of_sequence(value: Any, inputs: Sequence[TensorFacts], asked: Adaptation) -> OutputFacts:
     """A list of tensors: the first entry of `select` says which."""
     said = f"the output `{value.name}` is a list of tensors"
     first = asked.select[0] if asked.select else None
     if not isinstance(first, int):
-        return OutputFacts(0, (said, "say which: `model.output: {select: [0]}`"))
+        return OutputFacts(
+            0, (said, f"say which: `model.output: {{select: [0]}}`; where it holds one for each row, {WHOLE_INSTEAD}")
+        )
     element = value.type.sequence_type.elem_type.tensor_type
     if not element.HasField("shape"):
         return OutputFacts(0, (f"{said} of a shape that the file does not say", "name `model.classes`"), True)
     sizes = [dim.dim_value or None for dim in element.shape.dim]
+    if asked.batch_axis < len(sizes) and sizes[asked.batch_axis] == 1 and _rows(inputs) is None:
+        return OutputFacts(0, (f"{said}, each of them of a single row ({_in_words(tuple(sizes))})", WHOLE_INSTEAD))
     rest = Adaptation(select=asked.select[1:], reduce=asked.reduce, batch_axis=asked.batch_axis)
     return of_shape(value.name, tuple(sizes), _rows(inputs), rest)
 
@@ -132,15 +170,25 @@ def _rows(inputs: Sequence[TensorFacts]) -> int | None:
     return next((tensor.shape[0] for tensor in inputs if tensor.shape and tensor.shape[0] is not None), None)
 
 
+_RANGING = frozenset({"DynamicQuantizeLinear", "DynamicQuantizeMatMul", "DynamicQuantizeLSTM"})
+"""Operators that round to 256 steps between the least and the largest number of all rows of a call together."""
+
+
 def rows_of_output(
-    tail: Tail, shapes: Mapping[str, Shape], inputs: Sequence[TensorFacts], asked: Adaptation
+    model: Any, tail: Tail, shapes: Mapping[str, Shape], inputs: Sequence[TensorFacts], asked: Adaptation
 ) -> int | None:
-    """How many rows a call must hold: what the inputs are fixed to, or 1 where the output has room for one row alone."""
+    """How many rows a call must hold: what the inputs are fixed to, or 1 where a row must stand alone.
+
+    It must where the output has room for one row, and where the graph rounds by the range of all rows of a call: its answer
+    to a row would depend on the rows beside it, and what is asked of a row, on what is asked of others.
+    """
     fixed = _rows(inputs)
+    if fixed is not None:
+        return fixed
     shape = shapes.get(tail.scores)
-    if fixed is None and shape is not None and asked.batch_axis < len(shape) and shape[asked.batch_axis] == 1:
-        return 1
-    return fixed
+    single = shape is not None and asked.batch_axis < len(shape) and shape[asked.batch_axis] == 1
+    alone = single or any(node.op_type in _RANGING for graph in graphs_of(model) for node in graph.node)
+    return 1 if alone else None
 
 
 def _another(asked: Adaptation) -> str:

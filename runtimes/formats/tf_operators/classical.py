@@ -1,10 +1,10 @@
-"""Operators of classical models, as scikit-learn's converters write them, and of quantised ones."""
+"""Operators of classical models, as scikit-learn's converters write them."""
 
 from typing import Any
 
 import numpy as np
 
-from runtimes.formats.tf_operators.declaring import Call, Unsupported, Use, operator, positive
+from runtimes.formats.tf_operators.declaring import Call, Unsupported, Use, operator
 
 _ML = "ai.onnx.ml"
 
@@ -97,46 +97,3 @@ def linear_regressor(call: Call, x: Any) -> Any:
     made = made if not intercepts else made + tf.constant(intercepts, data.dtype)
     how = call.attribute("post_transform", "NONE")
     return made if how == "NONE" else tf.nn.softmax(made) if how == "SOFTMAX" else tf.sigmoid(made)
-
-
-@operator("DequantizeLinear")
-def dequantised(call: Call, x: Any, scale: Any, zero: Any = None) -> Any:
-    tf = call.tf
-    x, zero = _castable(call, 0, x), None if zero is None else _castable(call, 2, zero)
-    scale, zero = _blown_up(call, x, scale), None if zero is None else _blown_up(call, x, zero)
-    whole = tf.cast(x, "int32") if x.dtype.is_integer else tf.cast(x, scale.dtype)
-    whole = whole if zero is None else whole - tf.cast(zero, whole.dtype)
-    return tf.cast(whole, scale.dtype) * scale
-
-
-def _castable(call: Call, position: int, x: Any) -> Any:
-    """What the file holds in four bits or in floats of eight, as float32: TensorFlow casts few of them."""
-    held = call.values[position]
-    return x if held is None or held.dtype.itemsize > 1 else call.tf.constant(held.astype(np.float32))
-
-
-@operator("QuantizeLinear", flat=True)
-def quantised(call: Call, x: Any, scale: Any, zero: Any = None) -> Any:
-    tf = call.tf
-    kind = zero.dtype if zero is not None else tf.uint8
-    if call.attribute("output_dtype") and zero is None:
-        kind = call.dtype(call.attribute("output_dtype"))
-    if not kind.is_integer:
-        raise Unsupported("it rounds to floats")
-    steps = tf.math.rint(tf.cast(x, call.floats) / tf.cast(_blown_up(call, x, scale), call.floats))
-    steps = steps if zero is None else steps + tf.cast(_blown_up(call, x, zero), steps.dtype)
-    return tf.cast(tf.clip_by_value(steps, float(kind.min), float(kind.max)), kind)
-
-
-def _blown_up(call: Call, x: Any, part: Any) -> Any:
-    """A scale for the whole, each entry of an axis, or each block of one, in a shape that broadcasts."""
-    tf, rank = call.tf, len(x.shape)
-    if len(part.shape) == 0:
-        return part
-    axis = positive(call.attribute("axis", 1), rank)
-    block = call.attribute("block_size", 0)
-    if block:
-        return tf.repeat(part, block, axis=axis)[tuple([slice(None)] * axis + [slice(0, x.shape[axis])])]
-    if len(part.shape) == 1 and rank > 0:
-        return tf.reshape(part, [-1 if one == axis else 1 for one in range(rank)]) if part.shape[0] != 1 else part[0]
-    return part

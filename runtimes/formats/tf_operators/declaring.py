@@ -37,6 +37,8 @@ class Use:
     """Of the node."""
     captured: tuple[str, ...] = ()
     """The last of the inputs: names that the node's own graphs read from around it."""
+    straight: bool = False
+    """Whether the whole numbers that it makes are held as floats: see `runtimes.formats.onnx_rounding`."""
 
     def constant(self, position: int) -> NDArray[Any] | None:
         """The value of an input where the file holds it."""
@@ -59,6 +61,10 @@ class Operator:
     """Its slope is 0 wherever it has one: nothing above it reaches what is below."""
     refuses: Callable[[Use], str | None] | None
     """Which uses are not rebuilt: what is asked for in a few words, or None."""
+    rounds: bool = False
+    """Its first output are whole numbers, which are held as floats where the node is told so."""
+    wholes: tuple[int, ...] = ()
+    """Inputs that may be whole numbers held as floats."""
 
 
 REGISTERED: dict[tuple[str, str], Operator] = {}
@@ -70,6 +76,8 @@ def operator(
     flat: bool = False,
     refuses: Callable[[Use], str | None] | None = None,
     domain: str = "",
+    rounds: bool = False,
+    wholes: tuple[int, ...] = (),
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare what some operators compute."""
 
@@ -77,7 +85,7 @@ def operator(
         for name in names:
             if (domain, name) in REGISTERED:
                 raise ValueError(f"the operator {name} is declared twice")
-            REGISTERED[domain, name] = Operator(run, style, flat, refuses)
+            REGISTERED[domain, name] = Operator(run, style, flat, refuses, rounds, wholes)
         return run
 
     return declare

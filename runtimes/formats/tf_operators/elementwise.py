@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from runtimes.formats.tf_operators.declaring import Call, Unsupported, Use, operator
+from runtimes.formats.tf_operators.declaring import Call, Use, operator
 
 _ONE = {"Abs": "abs", "Acos": "acos", "Acosh": "acosh", "Asin": "asin", "Asinh": "asinh", "Atan": "atan"}
 _ONE |= {"Atanh": "atanh", "Cos": "cos", "Cosh": "cosh", "Erf": "erf", "Exp": "exp", "Log": "log", "Neg": "negative"}
@@ -147,20 +147,3 @@ def _trains(use: Use) -> str | None:
 @operator("Dropout", style="elementwise", refuses=_trains)
 def dropout(call: Call, x: Any, *_: Any) -> Any:
     return (call.tf.identity(x), call.tf.ones_like(x, "bool"))
-
-
-@operator("Cast", style="elementwise")
-def cast(call: Call, x: Any) -> Any:
-    return converted(call, x, call.dtype(call.attribute("to")))
-
-
-@operator("CastLike", style="plain")
-def cast_like(call: Call, x: Any, like: Any) -> Any:
-    return converted(call, x, like.dtype)
-
-
-def converted(call: Call, x: Any, dtype: Any) -> Any:
-    """A tensor in another type. Raises `Unsupported` for text."""
-    if x.dtype == call.tf.string:
-        raise Unsupported("it reads text")
-    return call.tf.cast(x, dtype)

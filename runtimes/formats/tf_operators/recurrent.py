@@ -46,7 +46,7 @@ def _activation(tf: Any, name: str, alphas: Any, betas: Any) -> Callable[[Any], 
     return lambda x: first * x + second
 
 
-_UNROLLED = 64
+UNROLLED = 64
 """Moments above which a loop is built instead of as many copies of the cell."""
 
 Step = Callable[[Any, tuple[Any, ...]], tuple[Any, ...]]
@@ -68,7 +68,7 @@ def _walk(
         return tf.where(lives, kept[0], tf.zeros_like(kept[0])), kept
 
     time = x.shape[0]
-    if time is None or time > _UNROLLED:
+    if time is None or time > UNROLLED:
         return _loop(call, x, state, live, backwards)
     outputs: list[Any] = [None] * time
     for moment in reversed(range(time)) if backwards else range(time):

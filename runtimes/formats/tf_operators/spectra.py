@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import numpy as np
+
 from runtimes.formats.tf_operators.declaring import Call, Unsupported, operator, positive
 
 
@@ -50,3 +52,24 @@ def fourier_of_windows(call: Call, x: Any, step: Any, window: Any = None, length
     frames = tf.signal.frame(x if len(x.shape) == 3 else x[..., None], size, hop, axis=1)  # rows, frames, time, parts
     frames = frames if window is None else frames * tf.reshape(tf.cast(window, x.dtype), (-1, 1))
     return _transformed(call, frames, 2, None, False, bool(call.attribute("onesided", 1)))
+
+
+@operator("MelWeightMatrix", flat=True)
+def mel_weights(call: Call, *_: Any) -> Any:
+    """How much each frequency of a spectrum counts for each mel band: triangles that meet at their neighbours' centres."""
+    bands, length, rate = (
+        int(call.known(place, name).item()) for place, name in enumerate(("bands", "length", "rate"))
+    )
+    ends = [
+        float(call.known(place, name).item()) for place, name in ((3, "lowest frequency"), (4, "highest frequency"))
+    ]
+    low, high = (2595 * np.log10(1 + end / 700) for end in ends)
+    mels = np.arange(bands + 2) * ((high - low) / (bands + 2)) + low
+    places = ((length + 1) * (700 * (10 ** (mels / 2595) - 1)) // rate).astype(int)
+    weights = np.zeros((length // 2 + 1, bands))
+    for band, (start, centre, stop) in enumerate(zip(places[:-2], places[1:-1], places[2:], strict=True)):
+        rising, falling = np.arange(start, centre + 1), np.arange(centre, stop)
+        weights[rising, band] = (rising - start) / (centre - start) if centre > start else 1.0
+        if stop > centre:
+            weights[falling, band] = (stop - falling) / (stop - centre)
+    return call.tf.constant(weights, call.dtype(call.attribute("output_datatype", 1)))
