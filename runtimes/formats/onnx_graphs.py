@@ -1,5 +1,6 @@
 """The graphs of an ONNX model, nested ones too, and the tensors that they hold."""
 
+import importlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,6 +13,11 @@ def graphs_of(model: Any) -> Iterator[Any]:
         yield graph
         for node in graph.node:
             pending.extend(nested_graphs(node))
+
+
+def written_out(model: Any) -> Any:
+    """A model with its own functions written out where they are called; the model itself where it has none."""
+    return importlib.import_module("onnx.inliner").inline_local_functions(model) if model.functions else model
 
 
 def nested_graphs(node: Any) -> list[Any]:
