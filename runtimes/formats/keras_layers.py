@@ -4,18 +4,18 @@ A layer is looked at while one call of the whole model is traced: its ``call`` i
 is rebuilt, and it makes no difference whether a model is functional, Sequential (called or not) or nested.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from runtimes.capabilities import Floats, Inputs, Integers, LayerShape, Spent
-from runtimes.formats.batches import Arrays, conform, n_rows, slices
-from runtimes.formats.keras_rectified import RULES, rectifiers
+from runtimes.capabilities import Floats, Inputs, LayerShape
+from runtimes.formats.batches import conform, n_rows, slices
+from runtimes.formats.keras_rectified import rectifiers
 from runtimes.formats.keras_runtime import keras, tensorflow
-from runtimes.target import TensorFacts
+from runtimes.formats.layer_calls import LooksIntoLayers, Traced
 
 Through = Callable[[Any], Any]
 """What becomes of what a layer gives."""
@@ -24,7 +24,7 @@ _CALLS = ("call", "quantized_call")
 """Keras runs the second one of a layer whose weights are quantised; operations between layers have the first one alone."""
 
 
-class LooksInside(ABC):
+class LooksInside(LooksIntoLayers):
     """Part of a Keras handle; see `runtimes.capabilities.LayerDifferentiable`, `Rectified` and `AttentionReadable`.
 
     A layer that is used several times in one call has no one output; it is not among the `layers`. Neither are inputs,
@@ -32,19 +32,12 @@ class LooksInside(ABC):
     """
 
     _model: Any
-    _inputs: tuple[TensorFacts, ...]
-    _compiled_inside: dict[Any, Any]
-    rows_per_call: int
-    spent: Spent
 
     @abstractmethod
     def _raw(self, arrays: Any) -> Any: ...
 
     @abstractmethod
     def _chosen(self, raw: Any, target: Any) -> Any: ...
-
-    @abstractmethod
-    def _width(self) -> int: ...
 
     @abstractmethod
     def _specs(self) -> list[Any]: ...
@@ -54,50 +47,6 @@ class LooksInside(ABC):
         """Layers with one output, in the order of computation; those of nested models as ``outer/inner``."""
         found: Sequence[LayerShape] = self._once("layers", lambda: shapes_in(self._model, self._specs(), self._raw))
         return found
-
-    def activations(self, inputs: Inputs, layer: str) -> Floats:
-        """Return what a layer gives, ``(rows, *layer shape)`` float64. Counts as forward rows.
-
-        Raises:
-            ValueError: the rows are not what the model reads, or there is no such layer.
-        """
-        arrays = conform(inputs, self._inputs)
-        run = self._once(("activations", layer), lambda: self._forward_to(self._find(layer)))
-        tf = tensorflow()
-        parts = [
-            np.asarray(run(*map(tf.constant, part.values())).numpy(), np.float64)
-            for part, _ in slices(arrays, self.rows_per_call, None)
-        ]
-        self.spent.forward += n_rows(arrays)
-        return np.concatenate(parts) if parts else np.zeros((0, *self._sizes(layer)))
-
-    def layer_gradient(self, inputs: Inputs, target: Integers, layer: str) -> tuple[Floats, Floats]:
-        """Return a layer's activations and d score[row, target[row]] / d activations. Counts as backward rows.
-
-        Raises:
-            ValueError: the rows are not what the model reads, a target is no column, or there is no such layer.
-        """
-        run = self._once(("gradient", layer), lambda: self._back_to(self._find(layer)))
-        parts = self._in_parts(run, conform(inputs, self._inputs), target)
-        none = np.zeros((0, *self._sizes(layer))) if not parts else None
-        given, slope = (np.concatenate([part[side] for part in parts]) if none is None else none for side in (0, 1))
-        return given, slope
-
-    def rectified_gradient(self, inputs: Inputs, target: Integers, rule: str) -> Mapping[str, Floats]:
-        """Compute the gradient with another rule backwards through each ReLU; see `runtimes.capabilities.Rectified`.
-
-        Raises:
-            ValueError: the rows are not what the model reads, a target is no column, or there is no such rule.
-        """
-        if rule not in RULES:
-            raise ValueError(f"the rules are {sorted(RULES)}, not {rule!r}")
-        arrays = conform(inputs, self._inputs)
-        run = self._once(("rectified", rule), lambda: self._back_to_inputs(rule))
-        parts = self._in_parts(run, arrays, target)
-        return {
-            name: np.concatenate([part[place] for part in parts]) if parts else np.zeros(array.shape)
-            for place, (name, array) in enumerate(arrays.items())
-        }
 
     def attention(self, inputs: Inputs) -> Mapping[str, Floats]:
         """Return what each layer of attention looks at; see `runtimes.capabilities.AttentionReadable`.
@@ -109,66 +58,43 @@ class LooksInside(ABC):
         names, run = self._once("attention", self._to_attention)
         tf = tensorflow()
         parts = [
-            [np.asarray(scores.numpy(), np.float64) for scores in run(*map(tf.constant, part.values()))]
-            for part, _ in slices(arrays, self.rows_per_call, None)
+            [np.asarray(scores.numpy()[:real], np.float64) for scores in run(*map(tf.constant, part.values()))]
+            for part, real in slices(arrays, self.rows_per_call, self._fixed)
         ]
         self.spent.forward += n_rows(arrays)
         return {name: np.concatenate([part[place] for part in parts]) for place, name in enumerate(names) if parts}
 
-    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
-        """What is traced once for a handle."""
-        known = self.__dict__.setdefault("_compiled_inside", {})
-        if key not in known:
-            known[key] = make()
-        return known[key]
-
     def _find(self, name: str) -> Any:
-        shapes = {layer.name for layer in self.layers}
-        if name not in shapes:
-            raise ValueError(f"the model has no layer `{name}` with one output; there are {', '.join(sorted(shapes))}")
         return next(layer for path, layer in layers_in(self._model) if path == name)
 
-    def _sizes(self, name: str) -> tuple[int, ...]:
-        return next(tuple(size or 0 for size in layer.shape) for layer in self.layers if layer.name == name)
-
-    def _in_parts(self, run: Any, arrays: Arrays, target: Integers) -> list[list[Floats]]:
-        """What a backward function gives for each part of the rows."""
-        tf = tensorflow()
-        rows, columns, width = n_rows(arrays), np.asarray(target), self._width()
-        if columns.shape != (rows,) or (rows and not 0 <= columns.min() <= columns.max() < width):
-            raise ValueError(f"targets must be {rows} column positions from 0 to {width - 1}")
-        parts = []
-        for start in range(0, rows, self.rows_per_call):
-            stop = start + self.rows_per_call
-            tensors = [tf.constant(array[start:stop]) for array in arrays.values()]
-            answer = run(tf.constant(columns[start:stop], "int32"), *tensors)
-            parts.append([np.asarray(found.numpy(), np.float64) for found in answer])
-        self.spent.backward += rows
-        return parts
-
-    def _forward_to(self, layer: Any) -> Any:
-        tf = tensorflow()
+    def _forward_to(self, layer: str) -> Traced:
+        tf, looked_into = tensorflow(), self._find(layer)
 
         def given(*arrays: Any) -> Any:
-            with passing([(layer, kept := Kept())]):
+            with passing([(looked_into, kept := Kept())]):
                 self._raw(list(arrays))
             return kept.tensors[0]
 
-        return tf.function(given, input_signature=self._specs(), autograph=False)
+        made: Traced = tf.function(given, input_signature=self._specs(), autograph=False)
+        return made
 
-    def _back_to(self, layer: Any) -> Any:
-        tf = tensorflow()
+    def _back_to(self, layer: str) -> Traced:
+        tf, looked_into = tensorflow(), self._find(layer)
 
         def slope(target: Any, *arrays: Any) -> Any:
-            with tf.GradientTape(watch_accessed_variables=False) as tape, passing([(layer, kept := Kept(tape.watch))]):
+            with (
+                tf.GradientTape(watch_accessed_variables=False) as tape,
+                passing([(looked_into, kept := Kept(tape.watch))]),
+            ):
                 chosen = self._chosen(self._raw(list(arrays)), target)
             none = tf.UnconnectedGradients.ZERO
             return kept.tensors[0], tape.gradient(chosen, kept.tensors[0], unconnected_gradients=none)
 
         signature = [tf.TensorSpec((None,), "int32"), *self._specs()]
-        return tf.function(slope, input_signature=signature, autograph=False)
+        made: Traced = tf.function(slope, input_signature=signature, autograph=False)
+        return made
 
-    def _back_to_inputs(self, rule: str) -> Any:
+    def _back_to_inputs(self, rule: str, size: int | None) -> Traced:
         tf = tensorflow()
 
         def slope(target: Any, *arrays: Any) -> Any:
@@ -179,8 +105,10 @@ class LooksInside(ABC):
             slopes = iter(tape.gradient(chosen, varied, unconnected_gradients=tf.UnconnectedGradients.ZERO))
             return [next(slopes) if array.dtype.is_floating else tf.zeros_like(array) for array in arrays]
 
-        signature = [tf.TensorSpec((None,), "int32"), *self._specs()]
-        return tf.function(slope, input_signature=signature, autograph=False)
+        specs = [tf.TensorSpec((size, *spec.shape[1:]), spec.dtype) for spec in self._specs()]
+        signature = [tf.TensorSpec((size,), "int32"), *specs]
+        made: Traced = tf.function(slope, input_signature=signature, autograph=False)
+        return made
 
     def _to_attention(self) -> tuple[list[str], Any]:
         """The names of the layers of attention in the order of computation, and a function to what they look at."""

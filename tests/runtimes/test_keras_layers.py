@@ -224,6 +224,22 @@ def test_no_rows_give_arrays_of_no_rows(k: Any, saved: Any) -> None:
     assert handle.rectified_gradient(none, np.zeros(0, int), "guided")["x"].shape == (0, 6, 6, 1)
 
 
+def test_rows_that_fill_no_whole_call_are_filled_up_and_cut_off_again(k: Any, saved: Any) -> None:
+    # Deconvolution is traced for a fixed number of rows: seven rows are five and two of five. Every unit is active, so
+    # that by hand it is the positive part of the end's weights, spread over the window that each unit reads.
+    conv = k.layers.Conv2D(1, 2, activation="relu", use_bias=False, name="conv")
+    model = k.Sequential([k.Input((3, 3, 1), name="x"), conv, k.layers.Flatten(), k.layers.Dense(2, name="end")])
+    end = np.array([[1.0, -1.0], [2.0, 3.0], [-3.0, 2.0], [0.0, 1.0]])
+    model.set_weights([np.ones((2, 2, 1, 1)), end, np.zeros(2)])
+    handle = open_model(saved(model), View("logit"))
+    handle.rows_per_call = 5
+    rows, target = {"x": np.ones((7, 3, 3, 1), np.float32)}, np.arange(7) % 2
+    found = handle.rectified_gradient(rows, target, "deconvolution")["x"][..., 0]
+    expected = np.array([[[1, 3, 2], [1, 3, 2], [0, 0, 0]], [[0, 3, 3], [2, 6, 4], [2, 3, 1]]])
+    assert found.tolist() == expected[target].tolist()
+    assert handle.spent.backward == 7
+
+
 def test_rules_for_rectifiers_by_hand(k: Any, saved: Any) -> None:
     # z = x W, a = relu6(z), score = a v. With x = (1, 1): z = (2, -1, 7, 1), so that the third is cut off above.
     # By hand, through v = (3, 4, 5, -2):

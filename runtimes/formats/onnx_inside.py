@@ -1,0 +1,130 @@
+"""Looking into an ONNX graph that was rebuilt in TensorFlow: what a node gives, and how the score changes with it."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from runtimes.capabilities import LayerShape
+from runtimes.formats.keras_rectified import rectifier
+from runtimes.formats.keras_runtime import tensorflow
+from runtimes.formats.layer_calls import LooksIntoLayers, Traced
+from runtimes.formats.onnx_layers import OnnxLayer, bound_of, cuts_at_zero
+from runtimes.formats.onnx_rebuild import Rebuilt, Through
+from runtimes.formats.tf_operators.declaring import Laid, Use
+
+
+class LooksInsideRebuilt(LooksIntoLayers):
+    """Part of a handle on a rebuilt ONNX graph; see `runtimes.capabilities.LayerDifferentiable` and `Rectified`."""
+
+    rebuilt: Rebuilt
+    declared: Callable[[], Sequence[OnnxLayer]] = tuple
+    """The layers that the file says."""
+
+    @abstractmethod
+    def _by(self, rebuilt: Rebuilt, tensors: Sequence[Any]) -> Any:
+        """What a graph answers for the inputs, in their order."""
+
+    @abstractmethod
+    def _score(self, raw: Any, target: Any) -> Any:
+        """Each row's score of its target column, ``(rows,)``."""
+
+    @abstractmethod
+    def _specs(self) -> list[Any]: ...
+
+    @property
+    def layers(self) -> Sequence[LayerShape]:
+        """Nodes that weigh, activate, normalise, pool or join, in the order of computation."""
+        return [LayerShape(one.name, one.kind, one.shape or ()) for one in self._known()]
+
+    def _known(self) -> Sequence[OnnxLayer]:
+        found: Sequence[OnnxLayer] = self._once("layers", self._of_the_file)
+        return found
+
+    def _of_the_file(self) -> Sequence[OnnxLayer]:
+        """The layers that the file says; where it does not say their shapes, those that turn out to have some."""
+        known = [one for one in self.declared() if one.tensor in self.rebuilt.made]
+        unknown = {one.tensor for one in known if one.shape is None}
+        if not unknown:
+            return known
+        tf, seen = tensorflow(), dict[str, Laid]()
+
+        def noting(name: str) -> Through:
+            return lambda given: seen.setdefault(name, given)
+
+        noted = self.rebuilt.changed({name: noting(name) for name in unknown})
+        traced = tf.function(lambda *tensors: self._by(noted, tensors), input_signature=self._specs(), autograph=False)
+        traced.get_concrete_function()
+        return [one.of_sizes(seen[one.tensor].sizes()) for one in known if one.tensor in seen or one.shape is not None]
+
+    def _find(self, name: str) -> OnnxLayer:
+        return next(one for one in self._known() if one.name == name)
+
+    def _forward_to(self, layer: str) -> Traced:
+        tf, one = tensorflow(), self._find(layer)
+
+        def given(*tensors: Any) -> Any:
+            kept: list[Any] = []
+            self._by(self.rebuilt.changed({one.tensor: _keeping(one, kept)}), tensors)
+            return kept[0]
+
+        made: Traced = tf.function(given, input_signature=self._specs(), autograph=False)
+        return made
+
+    def _back_to(self, layer: str) -> Traced:
+        tf, one = tensorflow(), self._find(layer)
+
+        def slope(target: Any, *tensors: Any) -> Any:
+            kept: list[Any] = []
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                inside = self.rebuilt.changed({one.tensor: _keeping(one, kept, tape.watch)})
+                score = self._score(self._by(inside, tensors), target)
+            return kept[0], tape.gradient(score, kept[0], unconnected_gradients=tf.UnconnectedGradients.ZERO)
+
+        return self._backwards(slope)
+
+    def _back_to_inputs(self, rule: str, size: int | None) -> Traced:
+        tf = tensorflow()
+        ruled = self.rebuilt.changed(instead=_by_rule(rule))
+
+        def slope(target: Any, *tensors: Any) -> Any:
+            varied = [tensor for tensor in tensors if tensor.dtype.is_floating]
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(varied)
+                score = self._score(self._by(ruled, tensors), target)
+            slopes = iter(tape.gradient(score, varied, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+            return [next(slopes) if tensor.dtype.is_floating else tf.zeros_like(tensor) for tensor in tensors]
+
+        return self._backwards(slope, size)
+
+    def _backwards(self, slope: Traced, size: int | None = None) -> Traced:
+        tf = tensorflow()
+        specs = [tf.TensorSpec((self._fixed or size, *spec.shape[1:]), spec.dtype) for spec in self._specs()]
+        signature = [tf.TensorSpec((self._fixed or size,), "int32"), *specs]
+        made: Traced = tf.function(slope, input_signature=signature, autograph=False)
+        return made
+
+
+def _keeping(layer: OnnxLayer, kept: list[Any], watch: Callable[[Any], None] | None = None) -> Through:
+    """Keeps what a layer gives, channels last; what follows reads the kept tensor, so that it can be differentiated by it."""
+
+    def keep(given: Laid) -> Laid:
+        tf, order = tensorflow(), layer.order(given.rank)
+        same = tf.identity(given.in_order(tf, order))
+        if watch:
+            watch(same)
+        kept.append(same)
+        return Laid(same, order)
+
+    return keep
+
+
+def _by_rule(rule: str) -> Callable[[Use], Callable[..., Any] | None]:
+    """What rectifiers compute, with the gradient of a rule."""
+
+    def instead(use: Use) -> Callable[..., Any] | None:
+        if not cuts_at_zero(use):
+            return None
+        run = rectifier(rule, None if use.kind == "Relu" else bound_of(use, 2, "max"))
+        return lambda call, x, *bounds: run(x)  # noqa: ARG005  called as its operator is
+
+    return instead
