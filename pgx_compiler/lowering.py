@@ -92,6 +92,9 @@ def _sources(audit: Resolved) -> Iterator[Node]:
         if file.powers != NO_POWERS:
             code = [one["code"] for one in file.trust if "code" in one]
             file_params["powers"] = {**file.powers.plain, **({"code": code} if code else {})}
+        if (whole := audit.described.get("text")) is not None:
+            theirs = audit.renamed.get(format, {}).get(whole, whole)
+            file_params["whole_text"] = [whole, next(len(t.shape) for t in file.facts.inputs if t.name == theirs)]
         if file.beside:
             file_params["beside"] = {location: digest for location, (_, digest) in file.beside.items()}
         yield Node(f"model.{format}", "model", {}, file_params, source=f"model.{format}")
@@ -119,7 +122,9 @@ def _sources(audit: Resolved) -> Iterator[Node]:
 
 
 def _text(audit: Resolved) -> dict[str, Any]:
-    """Where token ids are, how many there may be, and how a column of text becomes them."""
+    """Where token ids are, how many there may be, and how a column of text becomes them; or where the text itself is."""
+    if "text" in audit.described:
+        return {"whole": audit.described["text"]}
     known = len(audit.vocabulary.facts) if audit.vocabulary else None
     return {"ids": audit.described["ids"], "known": known, "tokenizer": dict(audit.tokenizer) or None}
 
@@ -146,7 +151,8 @@ def _model_facts(audit: Resolved) -> Iterator[Node]:
         ports = {"model": f"model.{rebuilt.runs_on}", "data": judged}
         yield Node(inputs["rebuilt"], "predict", ports, {**asked, "offers": rebuilt.declaration.capability})
     if _has_parity(audit):
-        yield Node("model.parity", "parity", inputs, asked)
+        coarse = rebuilt is not None and audit.models["onnx"].facts.coarse
+        yield Node("model.parity", "parity", inputs, {**asked, "coarse": True} if coarse else asked)
     inputs = {"test": f"predict.{_primary(audit)}.{split}", "train": f"predict.{_primary(audit)}.train"}
     if judged == "data.train":
         del inputs["train"]

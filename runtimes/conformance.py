@@ -48,7 +48,7 @@ def check(handle: Predictor, inputs: Inputs, rng: np.random.Generator) -> list[V
     found = check_predictor(handle, inputs)
     if isinstance(handle, Differentiable):
         found += check_differentiable(handle, inputs, rng)
-    if isinstance(handle, LayerDifferentiable):
+    if isinstance(handle, LayerDifferentiable) and handle.layers:
         found += check_layers(handle, inputs, rng)
     if isinstance(handle, Rectified):
         found += check_rectified(handle, inputs, rng)

@@ -59,7 +59,7 @@ class ModelFacts:
     """Operator or layer kind to how often it stands in the file."""
     producer: str = ""
     activation: str = ""
-    """The final activation: ``softmax``, ``sigmoid``, ``linear`` or ``logistic`` (trees)."""
+    """The final activation: ``softmax``, ``sigmoid``, ``exp``, ``linear`` or ``logistic`` (trees)."""
     layers: tuple[LayerFacts, ...] = ()
     """In file order; those of nested models before them, as ``outer/inner``."""
     tunables: Mapping[str, Any] = field(default_factory=dict)
@@ -77,10 +77,14 @@ class ModelFacts:
     """Files of weights that stand beside the model's own, by the location that it says."""
     without_rule: str = ""
     """The first layer that relevance cannot be propagated through, in words: ``layer `lstm` (LSTM)``."""
+    without_rescaling: str = ""
+    """The first layer that DeepLIFT's rescale rule has no share for, in words."""
     unsaid: bool = False
     """True where the problem is only that the file does not say how many numbers its output has a row."""
     lacks: Mapping[str, str] = field(default_factory=dict)
     """A capability that files of this format can have to why this one does not, in words."""
+    coarse: bool = False
+    """True where it computes in half precision or rounds to a few bits on its way: two runtimes differ by more then."""
 
 
 class ModelFileError(Exception):

@@ -10,7 +10,7 @@ from runtimes.capabilities import View
 from runtimes.formats.keras_embedding import embedded_inputs, has_gradient, whole_numbers
 from runtimes.formats.keras_file import KerasFile, read_keras
 from runtimes.formats.keras_layer_facts import inside, layer_facts
-from runtimes.formats.keras_relevance_kinds import without_rule
+from runtimes.formats.keras_relevance_kinds import without_rescaling, without_rule
 from runtimes.formats.keras_shapes import shapes_in
 from runtimes.formats.keras_sizes import weights_of, work_of
 from runtimes.formats.keras_tf_explain import without_tf_explain
@@ -35,7 +35,8 @@ class Head:
 
     output: str
     activation: str
-    """``softmax``, ``sigmoid``, ``linear``, another activation's name, or empty where it is something else."""
+    """``softmax``, ``sigmoid``, ``exp`` (where it can be taken away), ``linear``, another activation's name, or empty where it
+    is something else."""
     removable: bool
     """True where the runtime can take the activation away."""
 
@@ -94,6 +95,7 @@ def facts_of(path: Path, view: View | None = None) -> ModelFacts:
         unsaid=unsaid,
         lacks=lacks,
         without_rule=without_rule(file.config, frozenset(output_names(file))) or "",
+        without_rescaling=without_rescaling(file.config) or "",
     )
 
 
@@ -206,9 +208,14 @@ def head_of(file: KerasFile, output: int = 0) -> Head:
     if kind in ("Softmax", "Sigmoid"):
         last_axis = layer["config"].get("axis", -1) in (-1, 1, [-1])
         return Head(name, kind.lower() if last_axis else "", last_axis and once and not nested)
+    if kind == "Exp":
+        removable = once and not nested
+        return Head(name, "exp" if removable else "", removable)
     activation = layer["config"].get("activation")
     if isinstance(activation, dict):
         activation = activation.get("config") if isinstance(activation.get("config"), str) else ""
+    if activation == "exponential":
+        activation = "exp" if once and kind not in ("LSTM", "GRU", "SimpleRNN") else ""
     if isinstance(activation, str) and kind not in ("LSTM", "GRU", "SimpleRNN"):
         return Head(name, activation, once)
     return Head(name, "", False)
@@ -223,7 +230,26 @@ def scores_of(head: Head) -> frozenset[str]:
         return frozenset(scores)
     if head.activation == "sigmoid":
         return frozenset(scores | {"value"})
-    return frozenset({"probability", "log_odds", "value"})
+    # Of an end that is not known the logarithm is taken where it is asked for, and every answer is looked at.
+    logs = {"log_value"} if head.activation in ("exp", "softplus", "") else set()
+    return frozenset({"probability", "log_odds", "value", *logs})
+
+
+def starts_below(head: Head, view: View) -> bool:
+    """Whether a score is what the last activation is given."""
+    if view.score == "log_value":
+        return head.activation == "exp"
+    return view.score in ("logit", "log_odds") and head.activation in ("softmax", "sigmoid")
+
+
+def require_score(path: Path, head: Head, view: View) -> None:
+    """Refuse a score that an output cannot give. Raises `ModelFileError`."""
+    possible = scores_of(head)
+    if view.score not in possible:
+        raise ModelFileError(
+            f"`{path.name}` cannot give the score `{view.score}` for its output `{head.output}`",
+            f"it can give {', '.join(sorted(possible))}",
+        )
 
 
 def _structure(layers: list[dict[str, Any]]) -> str:

@@ -16,7 +16,7 @@ CONVOLUTIONS = LINEAR - {"Dense", "EinsumDense"}
 
 _ELEMENTWISE = """
 Activation ReLU LeakyReLU PReLU ELU ThresholdedReLU Elu Gelu HardSigmoid LeakyRelu Relu Relu6 Selu Sigmoid
-Silu Softplus Softsign Tanh Negative
+Silu Softplus Softsign Tanh Negative Exp
 """
 ELEMENTWISE = frozenset(_ELEMENTWISE.split())
 """One number becomes one number: relevance passes unchanged."""
@@ -106,6 +106,22 @@ def without_rule(config: Mapping[str, Any], heads: frozenset[str]) -> str | None
     layers = inner.get("layers", []) if isinstance(inner, dict) else inner
     found = (_why(layer, heads) for layer in (layers if isinstance(layers, list) else []))
     return next((why for why in found if why), None)
+
+
+def without_rescaling(config: Any) -> str | None:
+    """The first layer whose slopes are rounded, so that no rule shares out its differences, in words; None: there is none.
+
+    Args:
+        config: of a model; whatever layers hold is looked into.
+    """
+    if isinstance(config, list):
+        return next((why for one in config if (why := without_rescaling(one))), None)
+    if not isinstance(config, dict):
+        return None
+    settings = config.get("config")
+    if isinstance(settings, dict) and "class_name" in config and _quantised(settings) == "float8":
+        return f"layer `{settings.get('name')}` ({config['class_name']} quantised to float8)"
+    return next((why for one in config.values() if (why := without_rescaling(one))), None)
 
 
 def _why(layer: Any, heads: frozenset[str]) -> str | None:

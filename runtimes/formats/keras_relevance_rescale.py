@@ -43,16 +43,16 @@ class Differences:
             if getattr(operation, "quantization_mode", None) == "float8":
                 found += in_place_of_call(operation, _refused(operation, call))
             elif kind in kinds.ELEMENTWISE and kind != "Activation":
-                found += in_place_of_call(operation, _elementwise(call))
+                found += in_place_of_call(operation, elementwise(call))
             elif kind in kinds.LINEAR or kind == "Activation":
                 found += [(operation, "activation", _activation(operation))] if operation.activation else []
             elif kind in _POOLS:
-                found += in_place_of_call(operation, _pooled(call))
+                found += in_place_of_call(operation, pooled(call))
             elif kind in ("Maximum", "Minimum"):
-                found += in_place_of_call(operation, _largest(1.0 if kind == "Maximum" else -1.0))
+                found += in_place_of_call(operation, largest(1.0 if kind == "Maximum" else -1.0))
             elif kind not in _LINEAR:
                 # A product of two is straight enough for the middle of the line, of several for a few points.
-                found += in_place_of_call(operation, _averaged(call, by_product=kind in kinds.GATED))
+                found += in_place_of_call(operation, averaged(call, by_product=kind in kinds.GATED))
         return found
 
 
@@ -79,17 +79,18 @@ def _activation(operation: Any) -> Call:
     if operation.activation is keras().activations.linear:
         return lambda x: x
     if name in kinds.TOGETHER:
-        return _averaged(operation.activation)
-    return _elementwise(operation.activation)
+        return averaged(operation.activation)
+    return elementwise(operation.activation)
 
 
-def _elementwise(call: Call) -> Call:
+def elementwise(call: Call) -> Call:
+    """A function of one number: its change over that of what it is given."""
     tf = tensorflow()
 
     def called(*args: Any, **kwargs: Any) -> Any:
         given, sources = call(*args, **kwargs), floats_of(args)
         if len(sources) != 1:
-            return _averaged(call)(*args, **kwargs)
+            return averaged(call)(*args, **kwargs)
 
         def backwards(multipliers: Any) -> list[Any]:
             upstream, _ = tf.split(multipliers, 2)
@@ -114,7 +115,7 @@ def _for_rows(found: Any) -> Any:
     return tensorflow().concat([found, tensorflow().zeros_like(found)], axis=0)
 
 
-def _pooled(call: Call) -> Call:
+def pooled(call: Call) -> Call:
     """The difference of two maxima, to where the larger one of them stands."""
     tf = tensorflow()
 
@@ -139,9 +140,9 @@ def _pooled(call: Call) -> Call:
     return called
 
 
-def _largest(sign: float) -> Call:
+def largest(sign: float) -> Call:
     """The larger (smaller) of several, as y = a + max(b - a, 0): linear but for one number at a time."""
-    rectified = _elementwise(lambda x: tensorflow().maximum(x, 0.0))
+    rectified = elementwise(lambda x: tensorflow().maximum(x, 0.0))
 
     def called(*args: Any, **_kwargs: Any) -> Any:
         first, *others = (sign * source for source in floats_of(args))
@@ -152,7 +153,7 @@ def _largest(sign: float) -> Call:
     return called
 
 
-def _averaged(call: Call, *, by_product: bool = False) -> Call:
+def averaged(call: Call, *, by_product: bool = False) -> Call:
     """Anything else: its slopes, averaged along the straight line from reference to row."""
 
     def called(*args: Any, **kwargs: Any) -> Any:

@@ -57,6 +57,7 @@ class RunsTfExplain(LooksInside):
 
     _output: int
     _view: View
+    _gives_logits: bool
 
     def tf_explain_gradient(self, inputs: Inputs, target: Integers) -> Mapping[str, Floats]:
         """Return what its ``VanillaGradients`` computes. Counts as backward rows.
@@ -150,7 +151,8 @@ class RunsTfExplain(LooksInside):
         tf = tensorflow()
         (name, images), *_ = conform(inputs, self._inputs).items()
         rows, columns, width = n_rows({name: images}), np.asarray(target), self._functional.outputs[0].shape[1]
-        if self._view.score == "log_odds" or width != self._width():
+        recovered = self._view.score == "log_value" and not self._gives_logits
+        if self._view.score == "log_odds" or recovered or width != self._width():
             raise ValueError("tf-explain reads the model's output as it is, which is not this score")
         if columns.shape != (rows,) or (rows and not 0 <= columns.min() <= columns.max() < width):
             raise ValueError(f"targets must be {rows} column positions from 0 to {width - 1}")

@@ -1,7 +1,7 @@
 """What an ONNX file says of itself, as `ModelFacts`."""
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 from runtimes.adaptation import ALL, OUTPUTS, Adaptation
 from runtimes.capabilities import View
 from runtimes.formats.onnx_classifiers import with_logits
-from runtimes.formats.onnx_differentiable import lacks_gradient
+from runtimes.formats.onnx_embedding import WhiteBox, white_box
 from runtimes.formats.onnx_external import external_files
 from runtimes.formats.onnx_file import (
     Tail,
@@ -23,12 +23,36 @@ from runtimes.formats.onnx_file import (
     weights_count,
 )
 from runtimes.formats.onnx_inputs import adapted_inputs
+from runtimes.formats.onnx_layers import Inside, inside_of, layer_facts
 from runtimes.formats.onnx_linear import Affine, read_linear
+from runtimes.formats.onnx_logs import trees_below, with_logs
 from runtimes.formats.onnx_metadata import class_names, feature_names
-from runtimes.formats.onnx_outputs import OutputFacts, Shape, output_facts
+from runtimes.formats.onnx_outputs import OutputFacts, Shape, output_facts, rows_of_output, with_rows_joined
+from runtimes.formats.onnx_relevance import ways_of
+from runtimes.formats.onnx_rounding import first_rounding, is_coarse
 from runtimes.formats.onnx_trees import Ensemble, read_ensemble
 from runtimes.formats.signature import refusing_disorder
-from runtimes.target import LayerFacts, ModelFacts
+from runtimes.formats.tf_graph_relevance_paths import Ways
+from runtimes.target import ModelFacts, TensorFacts
+
+_REACHES_ZERO = frozenset(
+    {
+        "Relu",
+        "LeakyRelu",
+        "PRelu",
+        "ThresholdedRelu",
+        "Elu",
+        "Celu",
+        "Selu",
+        "Gelu",
+        "Mish",
+        "HardSwish",
+        "Tanh",
+        "Softsign",
+    }
+    | {"Sin", "Cos", "Log", "Neg", "Round", "LinearClassifier", "SVMClassifier", "TreeEnsembleClassifier", "Normalizer"}
+)
+"""Operators whose results are no quantities above 0, whatever comes before them."""
 
 _SMALL_TENSOR = 64
 """Elements. Shapes and axes are smaller than this; weights above it are dropped before shapes are inferred."""
@@ -40,46 +64,65 @@ def facts_of(path: Path, view: View | None = None) -> ModelFacts:
     view = view or View("value")
     asked = view.adaptation
     own = read_model(path, asked.beside, view.powers)
-    model = adapted_inputs(path, own, asked.inputs)
-    seen = with_logits(model)
+    model = with_rows_joined(adapted_inputs(path, own, asked.inputs), asked)
+    seen = with_logs(with_logits(model))
     tail = tail_of(path, seen, view.output)
     inputs = inputs_of(path, model)
     outputs = tuple(tensor_facts(value) for value in model.graph.output)
-    ensemble = ensemble_of(model, tail)
+    ensemble = ensemble_of(seen, tail)
     shapes = inferred_shapes(seen)
     found = output_facts(model, tail, inputs, shapes, asked)
     if ensemble is not None and not asked.shapes_output:
         found = OutputFacts(ensemble.outputs)
     tail = seen_through(tail, asked, shapes)
     single = tail.activation == "sigmoid" and found.columns == 1
-    layers = tuple(
-        LayerFacts(node.name or f"{node.op_type}_{position}", node.op_type)
-        for position, node in enumerate(model.graph.node)
-    )
     plain = None if asked.shapes_output else ensemble
-    lacks = "trees have no slope" if ensemble is not None else lacks_gradient(model, tail.scores, inputs)
+    white = white_box(model, tail.scores, inputs) if ensemble is None else WhiteBox(lacks="trees have no slope")
+    inside = Inside() if white.lacks else inside_of(path, model, view.output, white.cut)
+    ways = Ways() if white.lacks else _ways(seen, tail, inputs, white, shapes)
     capabilities = _capabilities(plain, None if asked.shapes_output else read_linear(seen, tail))
+    lacks = _lacks(white, None if white.lacks else rows_of_output(seen, tail, shapes, inputs, asked))
+    by_rules = frozenset() if lacks else frozenset({"RulePropagating"})
     return ModelFacts(
         format="onnx",
         structure=_structure(model, ensemble),
         inputs=inputs,
         outputs=outputs,
-        capabilities=capabilities if lacks else capabilities | {"Differentiable"},
+        capabilities=capabilities | white.capabilities | inside.capabilities | by_rules,
         scores=scores_of(tail, plain),
         n_outputs=2 if single else found.columns,
         parameters=weights_count(model) + (ensemble.leaves + ensemble.nodes if ensemble else 0),
         operators=dict(sorted(operator_counts(model).items())),
         producer=" ".join(part for part in (model.producer_name, model.producer_version) if part),
         activation=_activation(tail, ensemble),
-        layers=layers,
+        layers=layer_facts(inside.layers),
         work_per_row=_tree_work(ensemble) if ensemble else _work(model, shapes),
         classes=() if asked.shapes_output else class_names(model, tail, 2 if single else found.columns),
         feature_names=feature_names(model),
         beside=external_files(path, own),
         problem=found.problem,
         unsaid=found.unsaid,
-        lacks={"Differentiable": lacks} if lacks else {},
+        lacks=lacks,
+        without_rule=ways.without_rule,
+        without_rescaling=ways.without_rescaling or first_rounding(model),
+        coarse=is_coarse(model),
     )
+
+
+def _ways(model: Any, tail: Tail, inputs: Sequence[TensorFacts], white: WhiteBox, shapes: Mapping[str, Shape]) -> Ways:
+    return ways_of(model, tail.logits, white.cut or [one.name for one in inputs], shapes)
+
+
+def _lacks(white: WhiteBox, rows: int | None) -> dict[str, str]:
+    """Why there is no gradient, or no way back by rules."""
+    if white.lacks:
+        return {"Differentiable": white.lacks}
+    if rows is None:
+        return {}
+    return {
+        "RulePropagating": f"the ONNX file takes {rows} rows a call and no more, and rows go beside their references: export"
+        " it with a first axis of any size"
+    }
 
 
 def _capabilities(ensemble: Ensemble | None, affine: Affine | None) -> frozenset[str]:
@@ -89,19 +132,24 @@ def _capabilities(ensemble: Ensemble | None, affine: Affine | None) -> frozenset
 
 def ensemble_of(model: Any, tail: Tail) -> Ensemble | None:
     """The trees that make the scores; None where there are none, or of a kind that is only asked, never looked into."""
-    ensemble = read_ensemble(model, tail) if tail.activation == "trees" else None
+    ensemble = None
+    if tail.activation == "trees":
+        ensemble = read_ensemble(model, tail)
+    elif tail.activation == "exp" and (found := trees_below(model, tail.logits)) is not None:
+        ensemble = read_ensemble(model, replace(tail, node=found[0]))
+        ensemble = replace(ensemble, link="exp", base=ensemble.base + found[1])
     return None if ensemble is None or ensemble.post == "OTHER" else ensemble
 
 
 def seen_through(tail: Tail, asked: Adaptation, shapes: Mapping[str, Shape]) -> Tail:
     """The end of the graph, as it still is after an output was selected from and reduced.
 
-    A sigmoid is one of each number, so that what lies below it can be selected (and its maximum taken) just as well; a
+    A sigmoid or Exp is one of each number, so that what lies below it can be selected (and its maximum taken) just as well; a
     softmax only where the classes stay together; sums and means of what is linear are linear.
     """
     activation = tail.activation
     trees = activation == "trees" and (asked.shapes_output or tail.node.op_type == "TreeEnsemble")
-    if trees or (activation == "sigmoid" and asked.reduce in ("mean", "sum")):
+    if trees or (activation in ("sigmoid", "exp") and asked.reduce in ("mean", "sum")):
         activation = ""
     elif activation == "softmax":
         rank = len(shapes.get(tail.scores, (None, None)))
@@ -124,7 +172,10 @@ def scores_of(tail: Tail, ensemble: Ensemble | None) -> frozenset[str]:
         return frozenset({"logit", "probability", "log_odds"})
     if tail.activation in ("sigmoid", "linear"):
         return frozenset({"logit", "probability", "log_odds", "value"})
-    return frozenset({"probability", "log_odds", "value"})
+    # A plain sum may be below 0 in the next row, and so is no quantity to take the logarithm of. Of an end that nothing is
+    # known of it is taken where it is asked for, and every answer is looked at, as log-odds are of probabilities.
+    logs = tail.node is not None and tail.node.op_type not in _REACHES_ZERO
+    return frozenset({"probability", "log_odds", "value"} | ({"log_value"} if logs else set()))
 
 
 def additive_scores(ensemble: Ensemble | None) -> frozenset[str]:
@@ -133,7 +184,7 @@ def additive_scores(ensemble: Ensemble | None) -> frozenset[str]:
 
 
 def _activation(tail: Tail, ensemble: Ensemble | None) -> str:
-    if ensemble is None:
+    if ensemble is None or ensemble.link:
         return tail.activation
     return {"LOGISTIC": "logistic", "SOFTMAX": "softmax"}.get(ensemble.post, "linear")
 
@@ -144,7 +195,7 @@ def _structure(model: Any, ensemble: Ensemble | None) -> str:
     kinds = operator_counts(model)
     products = sum(kinds[kind] for kind in ("MatMul", "Gemm", "LinearRegressor", "LinearClassifier"))
     plain = {"MatMul", "Gemm", "LinearRegressor", "LinearClassifier", "Add", "Sub", "Sigmoid", "Softmax"}
-    plain |= {"Identity", "Cast", "ZipMap", "ArgMax", "Flatten", "Normalizer"}
+    plain |= {"Identity", "Cast", "ZipMap", "ArgMax", "Flatten", "Normalizer", "Exp", "Reshape"}
     return "linear" if products == 1 and set(kinds) <= plain else "network"
 
 
@@ -173,7 +224,15 @@ def widest_row(model: Any, shapes: Mapping[str, Shape]) -> int:
     """Bytes of one row of the widest tensor that a model computes, at four a number, as far as its shapes are known."""
     weights = {tensor.name for tensor in model.graph.initializer}
     computed = (shape for name, shape in shapes.items() if name not in weights and shape and shape[0] is None)
-    return 4 * max((int(np.prod([size or 1 for size in shape[1:]])) for shape in computed), default=0)
+    known = [int(np.prod([size or 1 for size in shape[1:]])) for shape in computed]
+    return 4 * max([*known, *_counted_words(model)], default=0)
+
+
+def _counted_words(model: Any) -> Iterator[int]:
+    """How many numbers texts become by counting their words: a shape that is not inferred behind a tokenizer."""
+    for node in model.graph.node:
+        if node.op_type == "TfIdfVectorizer":
+            yield from (max(one.ints, default=0) + 1 for one in node.attribute if one.name == "ngram_indexes")
 
 
 def _work(model: Any, shapes: dict[str, tuple[int | None, ...]]) -> int:

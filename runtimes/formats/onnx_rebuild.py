@@ -1,6 +1,7 @@
 """An ONNX graph as a TensorFlow function: each node by what `runtimes.formats.tf_operators` says that it computes."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,23 @@ from runtimes.target import ModelFileError
 
 Array = NDArray[Any]
 
+Through = Callable[[Laid], Laid]
+"""What becomes of a tensor."""
+Instead = Callable[[Use], Callable[..., Any] | None]
+"""What a node computes in place of what its operator does; None: what its operator does."""
+
 
 class Rebuilt:
     """Outputs of a model as a function of tensors; to be traced by `tf.function`."""
 
-    def __init__(self, model: Any, output: str | Sequence[str], folder: Path, floats: str = "float32") -> None:
+    def __init__(
+        self,
+        model: Any,
+        output: str | Sequence[str],
+        folder: Path,
+        floats: str = "float32",
+        given: Sequence[str] = (),
+    ) -> None:
         """Read a model, and compute what rests on its constants alone, once.
 
         Args:
@@ -29,16 +42,19 @@ class Rebuilt:
             output: the tensor that is wanted, or several.
             folder: where its external data is, if it has any.
             floats: what stands for float32; ``float64`` where gradients are held against differences.
+            given: tensors inside the graph that are given as inputs are.
 
         Raises:
             ModelFileError: a node that is not rebuilt.
         """
         self._tf = tensorflow()
         self._floats = floats
-        graph = Graph.of(model, output, folder)
+        graph = Graph.of(model, output, folder, given)
         self.outputs: tuple[str, ...] = (output,) if isinstance(output, str) else tuple(output)
         self._opsets, self._folder = model.opset_import, folder
         self._constants: dict[str, Array] = {name: self._typed(value) for name, value in graph.constants.items()}
+        self._passing: Mapping[str, Through] = {}
+        self._instead: Instead = _as_it_is
         self._uses: list[Use] = []
         for use in graph.uses:
             given = [one for one in use.inputs if one]
@@ -46,7 +62,26 @@ class Rebuilt:
                 self._fold(use)
             else:
                 self._uses.append(use)
-        self._uses, self._constants = folded(self._uses, self._constants, self.outputs)
+        self._whole = (self._uses, self._constants)
+        self._uses, self._constants = folded(*self._whole, self.outputs)
+
+    def changed(self, passing: Mapping[str, Through] | None = None, instead: Instead | None = None) -> "Rebuilt":
+        """The same function, in which some tensors are passed through something, and some nodes compute otherwise.
+
+        Args:
+            passing: by tensor, what becomes of it for those that read it; nothing is drawn into it or it into anything.
+            instead: what a node computes instead, called as its operator is; None for those that stay what they are.
+        """
+        other = copy.copy(self)
+        other._passing = passing or {}
+        other._instead = instead or _as_it_is
+        other._uses, other._constants = folded(*self._whole, (*self.outputs, *other._passing))
+        return other
+
+    @property
+    def made(self) -> frozenset[str]:
+        """The tensors that its nodes make."""
+        return frozenset(name for use in self._whole[0] for name in use.outputs if name)
 
     def _typed(self, value: Array) -> Array:
         return value.astype(self._floats) if value.dtype == np.float32 else value
@@ -92,6 +127,7 @@ class Rebuilt:
                 if name in self._constants and name not in held:
                     held[name] = Laid.plainly(tf.constant(self._constants[name]))
             made = self._made(use, held)
+            made.update({name: self._passing[name](one) for name, one in made.items() if name in self._passing})
             yield use, made
             held.update(made)
             for name in use.inputs:
@@ -106,7 +142,7 @@ class Rebuilt:
         declared = use.inputs[: len(use.inputs) - len(use.captured)]
         given = [held[name] if name else None for name in declared]
         try:
-            found = self._run(operator.style, operator.run, call, given)
+            found = self._run(operator.style, self._instead(use) or operator.run, call, given)
         except Unsupported as error:
             raise ModelFileError(
                 f"{named(use)} has no gradient here: {error}",
@@ -125,7 +161,9 @@ class Rebuilt:
         graph = use.attributes[attribute]
         known = {name: self._constants[name] for name in outside if name in self._constants}
         model = model_of_body(graph, self._opsets, known)
-        inner = Rebuilt(model, [value.name for value in graph.output], self._folder, self._floats)
+        inner = Rebuilt(model, [value.name for value in graph.output], self._folder, self._floats).changed(
+            instead=self._instead
+        )
         return _InnerGraph(inner, tuple(value.name for value in graph.input), outside)
 
     def _run(self, style: str, run: Any, call: Call, given: Sequence[Laid | None]) -> Any:
@@ -174,6 +212,10 @@ class Rebuilt:
         if sizes.count(-1) <= 1:
             value = tf.reshape(tensor, sizes)
         return Laid.plainly(value).in_order(tf, order)
+
+
+def _as_it_is(use: Use) -> None:
+    """Every node computes what its operator does."""
 
 
 class _InnerGraph:

@@ -1,14 +1,18 @@
 """What a SavedModel says of itself, as `ModelFacts`: its signature, its last operation, its size."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from runtimes.capabilities import View
-from runtimes.formats.keras_embedding import whole_numbers
+from runtimes.formats.keras_embedding import has_gradient, whole_numbers
 from runtimes.formats.keras_facts import Head, columns_of, scores_of
+from runtimes.formats.saved_model_embedding import looked_up
 from runtimes.formats.saved_model_file import GraphNode, SavedModelFile, read_saved_model
+from runtimes.formats.saved_model_layers import inside, layer_facts
 from runtimes.formats.signature import refusing_disorder
+from runtimes.formats.tf_graph_relevance_paths import Ways, ways_through_signature
 from runtimes.powers import NO_POWERS
 from runtimes.target import ModelFacts, ModelFileError
 
@@ -55,48 +59,68 @@ def saved_model_facts(path: Path, view: View | None = None) -> ModelFacts:
     counted = Counter(
         node.op for node in file.reached() if node.op not in _OF_PLUMBING and node.op not in file.functions
     )
-    floats = all(tensor.dtype.startswith("float") for tensor in inputs)
+    embedded = looked_up(file, chosen)
+    differentiable = has_gradient(inputs, embedded)
+    cut = frozenset(name for names in embedded.values() for name in names)
+    layers = layer_facts(file, chosen, cut) if differentiable else ()
+    capabilities = {
+        "Predictor",
+        *(["Differentiable"] if differentiable else []),
+        *(inside(file, chosen, cut) if layers else ()),
+    }
+    if differentiable and embedded:
+        capabilities.add("EmbeddingDifferentiable")
+    ways = ways_through_signature(file, chosen) if differentiable else Ways()
+    if differentiable and inputs[0].shape[0] is None:
+        capabilities.add("RulePropagating")
     return ModelFacts(
         format="keras",
         structure="network",
         inputs=inputs,
         outputs=outputs,
-        capabilities=frozenset({"Predictor", "Differentiable"} if floats else {"Predictor"}),
+        capabilities=frozenset(capabilities),
         scores=scores_of(head),
         n_outputs=2 if head.activation == "sigmoid" and columns == 1 else columns,
         parameters=file.parameters,
         operators=dict(sorted(counted.items())),
         producer=f"tensorflow {file.version}".strip(),
         activation=head.activation,
+        layers=layers,
         work_per_row=file.parameters,
         problem=problem,
         unsaid=unsaid,
         beside=file.beside,
-        lacks=_lacks(file, floats=floats),
+        lacks={
+            name: why
+            for name, why in _lacks(file, embedded, differentiable=differentiable).items()
+            if name not in capabilities
+        },
+        without_rule=ways.without_rule,
+        without_rescaling=ways.without_rescaling,
     )
 
 
-_LOOKS_UP = frozenset({"Gather", "GatherV2", "ResourceGather"})
 _OF_LAYERS = ("LayerDifferentiable", "Rectified", "AttentionReadable", "RulePropagating", "TfExplained")
 
 
-def _lacks(file: SavedModelFile, *, floats: bool) -> dict[str, str]:
+def _lacks(file: SavedModelFile, embedded: Mapping[str, tuple[str, ...]], *, differentiable: bool) -> dict[str, str]:
     """Why a SavedModel offers no gradient, or nothing that needs layers, and what does."""
     no_layers = (
-        "a SavedModel holds operations, and no layers to go by; name the `.keras` file that it was exported from"
+        "a SavedModel holds operations, and does not say which of them are a layer of Keras; name the `.keras` file that it was"
+        " exported from"
     )
     found = dict.fromkeys(_OF_LAYERS, no_layers)
-    if floats:
-        return found
-    inputs = file.signature.inputs
-    whole = next((one for one in inputs if not one.dtype.startswith("float")), None)
-    said = whole_numbers(inputs)
-    if whole is not None and any(node.op in _LOOKS_UP for node in file.reached()):
-        said = (
-            f"its input `{whole.name}` is {whole.dtype}, and the table that looks it up is inside the SavedModel's graph, where"
-            " no gradient by it can be asked for; name the `.keras` file that it was exported from, or export it with a float32"
-            " input of what is looked up"
+    found["RulePropagating"] = (
+        f"its signature takes {file.signature.inputs[0].shape[0]} rows a call and no more, and rows go beside their references:"
+        " export it with a first axis of any size"
+    )
+    if differentiable:
+        found["LayerDifferentiable"] = (
+            "none of its operations weighs, activates, normalises, pools or joins rows of floats"
         )
+        found["Rectified"] = "none of its operations is a ReLU"
+        return found
+    said = whole_numbers(file.signature.inputs, embedded)
     return {**dict.fromkeys(("EmbeddingDifferentiable", *_OF_LAYERS), said), "Differentiable": said}
 
 
@@ -126,6 +150,8 @@ def end_of(file: SavedModelFile, output: int) -> End:
     if node.op in ("Softmax", "Sigmoid"):
         removable = _is_used_once(file, scope, node)
         return End(Head(name, node.op.lower(), removable), scope.function, node.name)
+    if node.op == "Exp" and _is_used_once(file, scope, node):
+        return End(Head(name, "exp", removable=True), scope.function, node.name)
     if node.op in _LINEAR or (node.op in _ADDS and any(_is_product(file, scope, tensor) for tensor in node.inputs)):
         return End(Head(name, "linear", removable=False))
     return End(Head(name, "", removable=False))

@@ -28,6 +28,7 @@ _DTYPES: Mapping[int, str] = {
     17: "uint16", 19: "float16", 22: "uint32", 23: "uint64",
 }  # fmt: skip
 """``DataType`` of ``types.proto``, those that NumPy has."""
+_NOTHING = memoryview(b"")
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,18 @@ class GraphNode:
     inputs: tuple[str, ...]
     calls: tuple[str, ...]
     """Functions that its attributes name."""
+    raw: memoryview = field(default=_NOTHING, compare=False, repr=False)
+    """Its ``NodeDef``."""
+
+    def output(self) -> tuple[str, tuple[int | None, ...] | None]:
+        """Type and shape of the first tensor that it makes; empty and None where they are not said.
+
+        ``T`` and ``dtype`` are an ``AttrValue``'s type 6; ``_output_shapes`` is a list 1 of shapes 7.
+        """
+        said = dict(entries(self.raw, 5))
+        dtype = next((_DTYPES.get(number(said[one], 6), "") for one in ("T", "dtype") if one in said), "")
+        shapes = list(parts(part(said.get("_output_shapes", _NOTHING), 1), 7))
+        return dtype, _shape(shapes[0]) if shapes else None
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,8 @@ class Signature:
     outputs: tuple[TensorFacts, ...]
     tensors: Mapping[str, str]
     """Output to the tensor of the graph that it is: ``StatefulPartitionedCall:0``."""
+    given: Mapping[str, str] = field(default_factory=dict)
+    """Input to the tensor of the graph that it is: ``serving_default_x:0``."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +147,7 @@ def _read(path: Path, graph: memoryview, powers: Powers) -> SavedModelFile:
 def _node(raw: memoryview) -> GraphNode:
     """A ``NodeDef``: name 1, op 2, input 3, attr 5."""
     calls = [name for _, value in entries(raw, 5) for name in _called(value)]
-    return GraphNode(text(raw, 1), text(raw, 2), tuple(texts(raw, 3)), tuple(calls))
+    return GraphNode(text(raw, 1), text(raw, 2), tuple(texts(raw, 3)), tuple(calls), raw)
 
 
 def _called(attribute: memoryview) -> Iterator[str]:
@@ -233,14 +248,14 @@ def _signature(path: Path, found: Mapping[str, memoryview]) -> Signature:
         told = f"the signatures {', '.join(sorted(named))}, none of them the default" if named else "no signature"
         raise ModelFileError(f"`{path.name}` has {told}", f"save it with a signature named `{DEFAULT_SIGNATURE}`")
     raw = named[chosen]
-    tensors = {name: text(info, 1) for name, info in entries(raw, 2)}
+    given, tensors = ({name: text(info, 1) for name, info in entries(raw, at)} for at in (1, 2))
     inputs, outputs = (
         tuple(sorted((_tensor(path, name, info) for name, info in entries(raw, at)), key=lambda one: one.name))
         for at in (1, 2)
     )
     if not inputs or not outputs:
         raise ModelFileError(f"`{path.name}`: its signature `{chosen}` has no inputs or no outputs", _AGAIN)
-    return Signature(chosen, inputs, outputs, tensors)
+    return Signature(chosen, inputs, outputs, tensors, given)
 
 
 def _tensor(path: Path, name: str, info: memoryview) -> TensorFacts:

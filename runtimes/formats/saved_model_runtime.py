@@ -2,16 +2,25 @@
 
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from runtimes.formats.embedding_tables import LooksUp, drawn_ids
 from runtimes.formats.keras_runtime import tensorflow
+from runtimes.formats.layer_calls import LooksInsideEmbedded
 from runtimes.formats.saved_model_facts import End
 from runtimes.formats.saved_model_file import NAME, SavedModelFile
-from runtimes.target import ModelFileError
+from runtimes.formats.tf_graph_embedding import Unreadable, cut_above
+from runtimes.formats.tf_graph_slopes import lost_slopes
+from runtimes.target import ModelFileError, TensorFacts
 
 _ADVICE = "export it again, with the TensorFlow of `pgx doctor`"
+_PROBE_ROWS = 3
+_TOLERANCE = 1e-4
+"""Largest difference above the tables, as for the parity of two files."""
 
 
 class SignatureModel:
@@ -59,6 +68,54 @@ def load_signature(file: SavedModelFile, beside: Mapping[str, Path], without: En
     except Exception as error:
         raise refused(file, error) from error
     return SignatureModel(call, [one.name for one in said.inputs], [one.name for one in said.outputs], loaded)
+
+
+class SignatureEmbedding(LooksUp, LooksInsideEmbedded):
+    """A signature that looks up ids, that can be looked into above its tables."""
+
+    above: Any
+
+
+def above_tables(
+    file: SavedModelFile, model: SignatureModel, handle: Callable[[Any, tuple[TensorFacts, ...]], Any]
+) -> LooksUp:
+    """A handle on a signature that looks ids up, and one above its tables.
+
+    Args:
+        file: inspected and found allowed.
+        model: its signature.
+        handle: makes one that has gradients, of what is called as a model is and the inputs that it reads.
+
+    Raises:
+        ModelFileError: a table that cannot be read, an operation without gradient, or another model above the tables.
+    """
+    inputs = file.signature.inputs
+    try:
+        cut = cut_above(model, inputs)
+        above = handle(cut, cut.tables.above())
+        above.trace()
+    except Unreadable as error:
+        raise ModelFileError(
+            f"`{file.path.name}`: {error}", "name the `.keras` file that it was exported from, for gradients"
+        ) from error
+    # TensorFlow raises whatever the gradient of an operation raises, or LookupError where there is none.
+    except Exception as error:
+        raise refused(file, error) from error
+    rows = drawn_ids(cut.tables, inputs, inputs[0].shape[0] or _PROBE_ROWS, np.random.default_rng(0))
+    tensors = [tensorflow().constant(array) for array in rows.values()]
+    embedded = [tensorflow().constant(array) for array in cut.tables.embed(rows).values()]
+    for theirs, ours in zip(model(tensors), cut(embedded), strict=True):
+        if theirs.dtype.is_floating and not np.allclose(theirs, ours, rtol=_TOLERANCE, atol=_TOLERANCE, equal_nan=True):
+            raise ModelFileError(
+                f"`{file.path.name}`: its graph cut above its tables is not the same model",
+                "name the `.keras` file that it was exported from, for gradients",
+            )
+    lost = lost_slopes(model.loaded.signatures[file.signature.name], cut, rows)
+    if lost:
+        raise ModelFileError(
+            f"`{file.path.name}`: {lost}", "name the `.keras` file that it was exported from, for gradients"
+        )
+    return SignatureEmbedding(above, cut.tables, inputs)
 
 
 def _put(source: Path, target: Path) -> None:

@@ -7,6 +7,7 @@ nothing else.
 from pathlib import Path
 
 from runtimes.capabilities import View
+from runtimes.formats.embedding_tables import LooksUp
 from runtimes.formats.keras_facts import facts_of
 from runtimes.formats.keras_file import read_keras
 from runtimes.formats.keras_runtime import open_for_prediction
@@ -36,7 +37,7 @@ def inspect(path: Path, view: View | None = None) -> ModelFacts:
     return tensorflow_native.inspect(path, view)
 
 
-def open_model(path: Path, view: View) -> KerasPredictor:
+def open_model(path: Path, view: View) -> KerasPredictor | LooksUp:
     """Open a Keras file for one view; tf-explain is imported when it is asked for something.
 
     Raises:

@@ -26,7 +26,9 @@ from runtimes.formats.onnx_facts import (
 from runtimes.formats.onnx_file import Tail, inputs_of, read_model, tail_of
 from runtimes.formats.onnx_inputs import adapted_inputs
 from runtimes.formats.onnx_linear import Affine, read_linear
-from runtimes.formats.onnx_outputs import rows_of_output
+from runtimes.formats.onnx_locales import is_of_locale, with_known_locale
+from runtimes.formats.onnx_logs import with_logs
+from runtimes.formats.onnx_outputs import rows_of_output, with_rows_joined
 from runtimes.formats.onnx_trees import Ensemble
 from runtimes.formats.scores import (
     SUM_TOLERANCE,
@@ -34,6 +36,7 @@ from runtimes.formats.scores import (
     check_probabilities,
     log_odds_of_probabilities,
     log_odds_of_softmax,
+    log_of_values,
     sigmoid,
     softmax,
     two_columns,
@@ -99,7 +102,7 @@ class Setting:
     view: View
     tail: Tail
     raw: str
-    """What the session answers: ``logit``, ``scores``, or ``trees`` (an ensemble without its post transform)."""
+    """What the session answers: ``logit`` (of an Exp too: what is below), ``scores``, or ``trees`` (an ensemble without its post transform)."""
     ensemble: Ensemble | None
     rows: int | None = None
     """How many rows every call holds; None: any number."""
@@ -129,20 +132,25 @@ def reading_of(path: Path, view: View) -> tuple[Any, tuple[TensorFacts, ...], Se
     if any(not tensor.shape for tensor in inputs):
         raise ModelFileError(f"`{path.name}` has an input without a row axis", "export the model with rows on axis 0")
     raw = _raw_kind(view, tail, ensemble)
-    rows = rows_of_output(tail, shapes, inputs, asked)
+    rows = rows_of_output(model, tail, shapes, inputs, asked)
     return model, inputs, Setting(view, tail, raw, ensemble, rows, widest_row(model, shapes))
 
 
 def _graph_of(path: Path, view: View) -> Any:
-    """A file's graph with its inputs adapted; where no probabilities are asked for, with the logits that it hides."""
+    """A file's graph with its inputs adapted; where no probabilities are asked for, with the logits or logs that it hides."""
     asked = view.adaptation
     model = adapted_inputs(path, read_model(path, asked.beside, view.powers), asked.inputs)
+    model = with_rows_joined(model, asked)
+    if view.score == "log_value":
+        return with_logs(model)
     return model if view.score == "probability" else with_logits(model)
 
 
 def _raw_kind(view: View, tail: Tail, ensemble: Ensemble | None) -> str:
     if view.score in ("probability", "value"):
         return "scores"
+    if view.score == "log_value":
+        return "logit" if tail.activation == "exp" else "scores"
     if ensemble is not None:
         return "trees" if "logit" in ensemble.scores else "scores"
     return "logit" if tail.activation in ("softmax", "sigmoid", "linear") else "scores"
@@ -217,6 +225,8 @@ def session_of(path: Path, model: Any) -> Any:
         )
     # ONNX Runtime's exceptions share no base class of their own.
     except Exception as error:
+        if is_of_locale(error):
+            return session_of(path, with_known_locale(path, model))
         message = str(error).strip().splitlines()[0][:200]
         raise ModelFileError(
             f"`{path.name}` is refused by ONNX Runtime: {message}", "export the model again, for a released opset"
@@ -293,6 +303,8 @@ class OnnxPredictor:
             return two_columns(raw, score)
         if score == "value":
             return raw
+        if score == "log_value":
+            return raw if setting.raw == "logit" else log_of_values(raw)
         if score == "logit":
             return two_columns(raw, score) if classifies else raw
         exclusive_logits = setting.tail.activation in ("softmax", "linear") and raw.shape[1] > 1

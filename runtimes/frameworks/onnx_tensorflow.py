@@ -3,7 +3,7 @@
 A rebuild is believed only where it gives what ONNX Runtime gives: every handle holds itself against it when it is opened.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,22 @@ from numpy.typing import NDArray
 from runtimes.capabilities import Floats, Inputs, Integers, View
 from runtimes.formats.batches import Arrays, conform, n_rows, probe, rows_that_fit, slices
 from runtimes.formats.calls import in_calls
+from runtimes.formats.embedding_tables import LooksUp, Tables, drawn_ids
 from runtimes.formats.keras_runtime import tensorflow
-from runtimes.formats.onnx_differentiable import lacks_gradient, named
+from runtimes.formats.layer_calls import LooksInsideEmbedded
+from runtimes.formats.onnx_differentiable import named
+from runtimes.formats.onnx_embedding import white_box
 from runtimes.formats.onnx_facts import facts_of
+from runtimes.formats.onnx_graphs import written_out
+from runtimes.formats.onnx_inside import LooksInsideRebuilt
+from runtimes.formats.onnx_layers import inside_of
 from runtimes.formats.onnx_rebuild import Rebuilt
+from runtimes.formats.onnx_rounding import is_coarse
 from runtimes.formats.onnx_slopes import chosen_score
+from runtimes.formats.onnx_tables import read_tables
+from runtimes.formats.scores import known_slopes
+from runtimes.formats.tf_graph_relevance import PropagatesThroughRebuilt
+from runtimes.formats.tf_operators.declaring import Laid, Use
 from runtimes.frameworks.onnx_runtime import OnnxPredictor, Setting, exposing, reading_of, session_of
 from runtimes.target import ModelFacts, ModelFileError, Target, TensorFacts
 
@@ -26,7 +37,10 @@ TARGET = Target(
     name="onnx_tensorflow",
     formats=("onnx",),
     suffixes=(".onnx",),
-    capabilities=frozenset({"Predictor", "Differentiable"}),
+    capabilities=frozenset(
+        {"Predictor", "Differentiable", "EmbeddingDifferentiable", "LayerDifferentiable", "Rectified"}
+        | {"RulePropagating"}
+    ),
     distributions=("tensorflow", "onnx", "onnxruntime", "numpy"),
     price=2.5,
     rests_on=("onnx_runtime",),
@@ -34,12 +48,14 @@ TARGET = Target(
 )
 
 PROBE_ROWS = 3
+PROBE_LENGTH = 6
+"""Tokens of a row of the probe, where the file leaves open how many there are."""
 TOLERANCE = 1e-4
 """Largest difference to ONNX Runtime on the rows of the probe, in the score's unit, or as a part of its largest value where
 that is above 1. As for the parity of two files."""
-HALVES = 1e-2
-"""The same for a graph that computes in half precision, whose own rounding is 5e-4 of each number (own default)."""
-_HALF_TYPES = frozenset({10, 16})
+COARSE = 1e-2
+"""The same for a graph that computes in half precision, whose own rounding is 5e-4 of each number, or rounds to 8 bits on
+its way, where a last bit decides about a step: an output in steps of 1/255 was one step, 4e-3, away (own default)."""
 
 _MOST_ROWS = 8192
 _ROOMIER = 2
@@ -61,26 +77,34 @@ def inspect(path: Path, view: View | None = None) -> ModelFacts:
     return facts_of(path, view)
 
 
-def open_model(path: Path, view: View) -> "RebuiltModel":
+def open_model(path: Path, view: View) -> "RebuiltModel | RebuiltEmbedding":
     """Rebuild an ONNX file for one view, and hold it against ONNX Runtime.
 
     Raises:
         ModelFileError: the file is refused, cannot give this score, has no gradient here, or the rebuild is another model.
     """
     model, inputs, setting = reading_of(path, view)
-    lacks = lacks_gradient(model, setting.tail.scores, inputs)
-    if lacks or setting.raw == "trees":
-        reason = lacks or "trees have no gradient"
+    exposed = written_out(exposing(model, setting))
+    output, folder = exposed.graph.output[0].name, path.parent.resolve()
+    white = white_box(exposed, output, inputs)
+    if white.lacks or setting.raw == "trees":
+        reason = white.lacks or "trees have no gradient"
         raise ModelFileError(f"`{path.name}`: {reason}", "give `model.keras` for gradients")
-    exposed = exposing(model, setting)
-    rebuilt = Rebuilt(exposed, exposed.graph.output[0].name, path.parent.resolve())
-    handle = RebuiltModel(rebuilt, inputs, setting)
+    rebuilt = Rebuilt(exposed, output, folder, given=white.cut)
+    handle: RebuiltModel | RebuiltEmbedding
+    if white.lookups:
+        tables = read_tables(exposed, white.lookups, inputs, folder)
+        handle = RebuiltEmbedding(RebuiltAbove(rebuilt, tables, setting), tables, inputs)
+    else:
+        handle = (RebuiltByRules if setting.rows is None else RebuiltModel)(rebuilt, inputs, setting)
+    box = handle if isinstance(handle, RebuiltModel) else handle.above
+    box.declared = lambda: inside_of(path, reading_of(path, view)[0], view.output, white.cut).layers
     _hold_against_runtime(path, exposed, handle)
     return handle
 
 
-class RebuiltModel(OnnxPredictor):
-    """A model in one view with gradients; see `runtimes.capabilities.Differentiable`."""
+class RebuiltModel(OnnxPredictor, LooksInsideRebuilt):
+    """A model in one view with gradients, that can be looked into; see `runtimes.capabilities.Differentiable`."""
 
     def __init__(self, rebuilt: Rebuilt, inputs: tuple[TensorFacts, ...], setting: Setting) -> None:
         super().__init__(None, inputs, setting)
@@ -90,29 +114,40 @@ class RebuiltModel(OnnxPredictor):
         if self.fixed is None:
             self.rows_per_call = rows_that_fit(inputs, _MOST_ROWS, setting.widest // _ROOMIER)
         tf = tensorflow()
-        specs = [tf.TensorSpec((setting.rows, *tensor.shape[1:]), tensor.dtype) for tensor in inputs]
-        self._forward = direct(tf.function(self._raw, input_signature=specs, autograph=False))
+        self._forward = direct(tf.function(self._raw, input_signature=self._specs(), autograph=False))
         self._wide = self._columns(probe(inputs), setting.rows or 1).shape[1]
 
     @cached_property
     def _backward(self) -> Callable[..., Sequence[Any]]:
         tf = tensorflow()
-        specs = [tf.TensorSpec((self.fixed, *tensor.shape[1:]), tensor.dtype) for tensor in self._inputs]
-        signature = [tf.TensorSpec((self.fixed,), "int32"), *specs]
+        signature = [tf.TensorSpec((self.fixed,), "int32"), *self._specs()]
         return direct(tf.function(self._slopes, input_signature=signature, autograph=False))
 
+    def _specs(self) -> list[Any]:
+        tf = tensorflow()
+        return [tf.TensorSpec((self.fixed, *tensor.shape[1:]), tensor.dtype) for tensor in self._inputs]
+
     def _raw(self, *tensors: Any) -> Any:
-        return self.rebuilt({tensor.name: given for tensor, given in zip(self._inputs, tensors, strict=True)})
+        return self._by(self.rebuilt, tensors)
+
+    def _by(self, rebuilt: Rebuilt, tensors: Sequence[Any]) -> Any:
+        """What a graph answers for the inputs, in their order."""
+        return rebuilt({tensor.name: given for tensor, given in zip(self._inputs, tensors, strict=True)})
+
+    def _score(self, raw: Any, target: Any) -> Any:
+        """Each row's score of its target column, ``(rows,)``."""
+        setting = self._setting
+        how = (setting.view, setting.tail.activation, setting.raw)
+        return chosen_score(tensorflow(), raw, target, self._wide, *how)
 
     def _slopes(self, target: Any, *tensors: Any) -> Any:
         tf = tensorflow()
+        varied = [tensor for tensor in tensors if tensor.dtype.is_floating]
         with tf.GradientTape() as tape:
-            tape.watch(tensors)
-            raw = self._raw(*tensors)
-            setting = self._setting
-            how = (setting.view, setting.tail.activation, setting.raw)
-            score = chosen_score(tf, raw, target, self._wide, *how)
-        return tape.gradient(score, list(tensors), unconnected_gradients=tf.UnconnectedGradients.ZERO)
+            tape.watch(varied)
+            score = self._score(self._raw(*tensors), target)
+        slopes = iter(tape.gradient(score, varied, unconnected_gradients=tf.UnconnectedGradients.ZERO))
+        return [next(slopes) if tensor.dtype.is_floating else tf.zeros_like(tensor) for tensor in tensors]
 
     def _run(self, arrays: Inputs) -> Any:
         tf = tensorflow()
@@ -147,7 +182,8 @@ class RebuiltModel(OnnxPredictor):
             size = int(np.prod(array.shape[1:]))
             found[name] = flat[:, at : at + size].reshape(array.shape)
             at += size
-        return found
+        taken = self._setting.view.score == "log_value" and self._setting.raw == "scores"
+        return known_slopes(found) if taken else found
 
     def _flat(self, target: NDArray[Any], arrays: Arrays) -> Floats:
         tf = tensorflow()
@@ -163,6 +199,67 @@ class RebuiltModel(OnnxPredictor):
         """What the graph answers, as it is."""
         found: NDArray[Any] = self._run(arrays)
         return found
+
+    def steps(self, arrays: Arrays) -> Iterator[tuple[Use, dict[str, Laid]]]:
+        """Each node of the graph with what it makes."""
+        tf = tensorflow()
+        return self.rebuilt.steps({name: tf.constant(array) for name, array in arrays.items()})
+
+    def drawn(self, rng: np.random.Generator) -> Arrays:
+        """A few rows that the model can read."""
+        return {
+            name: rng.standard_normal((self.fixed or PROBE_ROWS, *array.shape[1:])).astype(array.dtype)
+            for name, array in probe(self.inputs).items()
+        }
+
+
+class RebuiltByRules(RebuiltModel, PropagatesThroughRebuilt):
+    """The same for a graph that takes any number of rows, so that references may go beside them."""
+
+
+class RebuiltAbove(RebuiltByRules):
+    """A model above its tables: reads what they give, and the ids, of which masks are made."""
+
+    def __init__(self, rebuilt: Rebuilt, tables: Tables, setting: Setting) -> None:
+        self._tables = tables
+        super().__init__(rebuilt, tables.above(), setting)
+
+    def _by(self, rebuilt: Rebuilt, tensors: Sequence[Any]) -> Any:
+        given = {tensor.name: one for tensor, one in zip(self._inputs, tensors, strict=True)}
+        return rebuilt(self._tables.fed(given))
+
+    def steps(self, arrays: Arrays) -> Iterator[tuple[Use, dict[str, Laid]]]:
+        """Each node of the graph with what it makes."""
+        tf = tensorflow()
+        return self.rebuilt.steps(self._tables.fed({name: tf.constant(array) for name, array in arrays.items()}))
+
+
+class RebuiltEmbedding(LooksUp, LooksInsideEmbedded):
+    """A model that looks up ids, in one view; see `runtimes.capabilities.EmbeddingDifferentiable`."""
+
+    above: RebuiltAbove
+
+    def __init__(self, above: RebuiltAbove, tables: Tables, inputs: tuple[TensorFacts, ...]) -> None:
+        super().__init__(above, tables, inputs)
+        self.rebuilt = above.rebuilt
+
+    def answer(self, arrays: Arrays) -> NDArray[Any]:
+        """What the graph answers, as it is."""
+        return self.above.answer(self._tables.embed(arrays))
+
+    def steps(self, arrays: Arrays) -> Iterator[tuple[Use, dict[str, Laid]]]:
+        """Each node of the graph above the tables with what it makes."""
+        return self.above.steps(self._tables.embed(arrays))
+
+    def drawn(self, rng: np.random.Generator) -> Arrays:
+        """A few rows that the model can read: ids that its tables know, and zeros and ones for other whole numbers."""
+        rows = self.above.fixed or PROBE_ROWS
+        drawn = drawn_ids(self._tables, self._inputs, rows, rng, PROBE_LENGTH)
+        try:
+            self.answer(drawn)
+        except (ValueError, tensorflow().errors.OpError):  # not every length is one that it can read
+            return drawn_ids(self._tables, self._inputs, rows, rng)
+        return drawn
 
 
 def direct(function: Any) -> Callable[..., Sequence[Any]]:
@@ -182,16 +279,11 @@ def direct(function: Any) -> Callable[..., Sequence[Any]]:
     return call
 
 
-def _hold_against_runtime(path: Path, exposed: Any, handle: RebuiltModel) -> None:
+def _hold_against_runtime(path: Path, exposed: Any, handle: RebuiltModel | RebuiltEmbedding) -> None:
     """Compare the rebuild with ONNX Runtime on a few rows. Raises `ModelFileError` where they are not the same model."""
-    rng = np.random.default_rng(0)
-    arrays = {
-        name: rng.standard_normal((handle.fixed or PROBE_ROWS, *array.shape[1:])).astype(array.dtype)
-        for name, array in probe(handle.inputs).items()
-    }
+    arrays = handle.drawn(np.random.default_rng(0))
     theirs = session_of(path, exposed).run(None, arrays)[0]
-    halves = any(tensor.data_type in _HALF_TYPES for tensor in exposed.graph.initializer) or theirs.dtype.itemsize < 4
-    allowed = HALVES if halves else TOLERANCE
+    allowed = COARSE if is_coarse(exposed) or theirs.dtype.itemsize < 4 else TOLERANCE
     if _far(handle.answer(arrays), theirs, allowed):
         where = _first_difference(path, exposed, handle, arrays, allowed)
         raise ModelFileError(
@@ -211,14 +303,16 @@ def _far(ours: Any, theirs: Any, allowed: float) -> bool:
     return float(np.abs(first[finite] - second[finite]).max(initial=0.0)) > allowed * largest
 
 
-def _first_difference(path: Path, exposed: Any, handle: RebuiltModel, arrays: Arrays, allowed: float) -> str:
+def _first_difference(
+    path: Path, exposed: Any, handle: RebuiltModel | RebuiltEmbedding, arrays: Arrays, allowed: float
+) -> str:
     """The first node after which the two differ, in words."""
     import onnx
 
     tf = tensorflow()
     asked = onnx.ModelProto()
     asked.CopyFrom(exposed)
-    steps = list(handle.rebuilt.steps({name: tf.constant(array) for name, array in arrays.items()}))
+    steps = list(handle.steps(arrays))
     there = {value.name for value in asked.graph.output}
     made = {name for node in asked.graph.node for name in node.output if name}
     for _, found in steps:

@@ -10,23 +10,38 @@ import numpy as np
 
 from runtimes.capabilities import IDS, Floats, Inputs, Integers, Spent, Trainable, View
 from runtimes.formats.batches import Arrays, conform, n_rows, probe, rows_that_fit, slices
+from runtimes.formats.embedding_tables import LooksUp
 from runtimes.formats.keras_embedding import above, embedded_inputs, has_gradient, looked_up, looked_up_as
-from runtimes.formats.keras_facts import Head, facts_of, head_of, inputs_of, layers_of, position_of, scores_of
+from runtimes.formats.keras_facts import (
+    Head,
+    facts_of,
+    head_of,
+    inputs_of,
+    layers_of,
+    position_of,
+    require_score,
+    starts_below,
+)
 from runtimes.formats.keras_file import KerasFile, read_keras
 from runtimes.formats.keras_layers import LooksInside
 from runtimes.formats.keras_relevance import Propagates
 from runtimes.formats.keras_runtime import keras, open_for_prediction, tensorflow, without_activation
+from runtimes.formats.keras_slopes import chosen_score
 from runtimes.formats.keras_training import KerasTrainable
 from runtimes.formats.saved_model_facts import end_of, output_position, saved_model_facts
 from runtimes.formats.saved_model_file import read_saved_model
-from runtimes.formats.saved_model_runtime import load_signature, refused
+from runtimes.formats.saved_model_runtime import above_tables, load_signature, refused
 from runtimes.formats.scores import (
     as_columns,
     check_probabilities,
+    known_slopes,
     log_odds_of_probabilities,
     log_odds_of_softmax,
+    log_of_values,
     two_columns,
 )
+from runtimes.formats.tf_graph_inside import LooksInsideGraph
+from runtimes.formats.tf_graph_relevance import PropagatesThroughSignature
 from runtimes.target import ModelFacts, ModelFileError, Target, TensorFacts
 
 SAVED_MODEL = ".pb"
@@ -59,7 +74,7 @@ def inspect(path: Path, view: View | None = None) -> ModelFacts:
     return saved_model_facts(path, view) if path.suffix.lower() == SAVED_MODEL else facts_of(path, view)
 
 
-def open_model(path: Path, view: View) -> "KerasPredictor":
+def open_model(path: Path, view: View) -> "KerasPredictor | LooksUp":
     """Open a Keras file for one view; the handle is differentiable where all inputs are floats.
 
     Raises:
@@ -72,20 +87,23 @@ def open_model(path: Path, view: View) -> "KerasPredictor":
     return handle_of(file, lambda: open_for_prediction(file), view)
 
 
-def _open_saved_model(path: Path, view: View) -> "KerasPredictor":
+def _open_saved_model(path: Path, view: View) -> "KerasPredictor | LooksUp":
     """Open a SavedModel by its signature; its variables stand beside it, or where the view says."""
     facts = saved_model_facts(path, view)
     file = read_saved_model(path, view.powers)
     output = output_position(file, view.output)
     end = end_of(file, output)
     head = end.head
-    _require_score(path, head, view)
-    below = view.score in ("logit", "log_odds") and head.removable
+    require_score(path, head, view)
+    below = head.removable and starts_below(head, view)
     model = load_signature(file, view.adaptation.beside or file.beside, without=end if below else None)
     arguments = (output, view, replace(head, activation="linear") if below else head, head)
     if "Differentiable" not in facts.capabilities:
         return KerasPredictor(model, file.signature.inputs, *arguments)
-    handle = DifferentiablePredictor(model, file.signature.inputs, *arguments)
+    kind = SignatureByRules if "RulePropagating" in facts.capabilities else SignaturePredictor
+    if "EmbeddingDifferentiable" in facts.capabilities:
+        return above_tables(file, model, lambda callee, inputs: kind(callee, inputs, *arguments))
+    handle = kind(model, file.signature.inputs, *arguments)
     try:
         handle.trace()
     # TensorFlow raises whatever the gradient of an operation raises, or LookupError where there is none.
@@ -126,8 +144,8 @@ def handle_of(
     """
     output = position_of(file, view.output)
     head = head_of(file, output)
-    _require_score(file.path, head, view)
-    below = view.score in ("logit", "log_odds") and head.removable and head.activation in ("softmax", "sigmoid")
+    require_score(file.path, head, view)
+    below = head.removable and starts_below(head, view)
     model = build()
     if below:
         model = without_activation(model, output)
@@ -139,15 +157,6 @@ def handle_of(
     if embedded:
         return KerasEmbedding(KerasAbove(model, inputs, embedded, *arguments), model, inputs, *arguments)
     return (kind or KerasDifferentiable)(model, inputs, *arguments)
-
-
-def _require_score(path: Path, head: Head, view: View) -> None:
-    possible = scores_of(head)
-    if view.score not in possible:
-        raise ModelFileError(
-            f"`{path.name}` cannot give the score `{view.score}` for its output `{head.output}`",
-            f"it can give {', '.join(sorted(possible))}",
-        )
 
 
 class KerasPredictor:
@@ -211,6 +220,8 @@ class KerasPredictor:
         score, classifies = self._view.score, self._view.task == "classification"
         if score == "value":
             return raw
+        if score == "log_value":
+            return raw if self._gives_logits else log_of_values(raw)
         if score == "logit":
             return two_columns(raw, score) if classifies else raw
         exclusive = self._head.activation != "sigmoid"
@@ -255,35 +266,14 @@ class DifferentiablePredictor(KerasPredictor):
 
     def _chosen(self, raw: Any, target: Any) -> Any:
         """Each row's score of its target column, ``(rows,)``."""
-        tf = tensorflow()
-        score = self._view.score
-        columns = tf.reshape(raw, (tf.shape(raw)[0], int(np.prod(raw.shape[1:]))))
-        width = columns.shape[1]
-        if width == 1 and score != "value" and self._view.task == "classification":
-            sign = tf.cast(2 * target - 1, columns.dtype)
-            picked = columns[:, 0]
-            if score == "log_odds" and not self._gives_logits:
-                picked = tf.math.log(picked) - tf.math.log1p(-picked)
-            # The first column is 1 - p or -z: the same slope, downwards.
-            return sign * picked
-        picked = tf.gather(columns, target, axis=1, batch_dims=1)
-        if score != "log_odds":
-            return picked
-        others = tf.one_hot(target, width, on_value=False, off_value=True, dtype=tf.bool)
-        exclusive = self._head.activation != "sigmoid"
-        if self._gives_logits:
-            if not exclusive:
-                return picked
-            masked = tf.where(others, columns, tf.constant(-np.inf, columns.dtype))
-            return picked - tf.reduce_logsumexp(masked, axis=1)
-        rest = tf.reduce_sum(tf.where(others, columns, tf.zeros_like(columns)), axis=1) if exclusive else 1.0 - picked
-        return tf.math.log(picked) - tf.math.log(rest)
+        return chosen_score(raw, target, self._view, self._head.activation, gives_logits=self._gives_logits)
 
     def gradient(self, inputs: Inputs, target: Integers) -> Mapping[str, Floats]:
         """Compute d score[row, target[row]] / d inputs, float64, each array shaped as its input.
 
         Raises:
             ValueError: the rows are not what the model reads, or a target is no column of the view.
+            ModelFileError: an answer has no logarithm, where that is the score.
         """
         tf = tensorflow()
         arrays = conform(inputs, self._inputs)
@@ -304,10 +294,11 @@ class DifferentiablePredictor(KerasPredictor):
                 found.append(np.asarray(slope.numpy()[:real], np.float64))
             done += real
         self.spent.backward += rows
-        return {
+        slopes = {
             name: _joined(found) if found else np.zeros(arrays[name].shape)
             for name, found in zip(arrays, parts, strict=True)
         }
+        return known_slopes(slopes) if self._view.score == "log_value" and not self._gives_logits else slopes
 
     def _width(self) -> int:
         return self._columns_of_view
@@ -321,6 +312,14 @@ class DifferentiablePredictor(KerasPredictor):
 
 def _joined(parts: list[Floats]) -> Floats:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+class SignaturePredictor(DifferentiablePredictor, LooksInsideGraph):
+    """A SavedModel in one view with gradients, that can be looked into."""
+
+
+class SignatureByRules(SignaturePredictor, PropagatesThroughSignature):
+    """The same where it takes any number of rows, so that references may go beside them."""
 
 
 class KerasDifferentiable(DifferentiablePredictor, LooksInside, Propagates):

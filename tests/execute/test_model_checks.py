@@ -1,6 +1,7 @@
 """Parity and performance, by hand."""
 
 import numpy as np
+import pytest
 
 from pgx_compiler.execute.model_checks import parity, performance
 
@@ -29,6 +30,18 @@ def test_two_models_under_one_name_are_an_error():
     (finding,) = report.findings
     assert (finding.code, finding.severity) == ("model_parity_broken", "error")
     assert "0.7" in finding.summary
+
+
+@pytest.mark.parametrize(
+    ("rebuilt", "coarse", "holds"), [(True, True, True), (True, False, False), (False, True, False)]
+)
+def test_a_step_of_rounding_is_no_other_model_where_a_file_is_held_against_its_own_rebuild(rebuilt, coarse, holds):
+    # one step of eight bits, 1/255 = 0.0039, in an output of probabilities: 1e-2 is allowed, in all other cases 1e-4
+    output = np.array([[0.2, 0.8], [0.6, 0.4]])
+    first, second = ({"output": one, "score": one} for one in (output, output + np.array([[1 / 255, 0], [0, 0]])))
+    report, found = parity(first, second, "probability", rebuilt, coarse)
+    assert found is holds
+    assert len(report.findings) == (0 if holds else 1)
 
 
 def test_performance_by_hand():

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pgx_compiler.methods.catalogue import catalogue
+from pgx_compiler.methods.declaration import Shape
 from runtimes.capabilities import Rule, Rules, View
 from runtimes.formats.keras_runtime import keras
 from runtimes.frameworks import tensorflow_native
@@ -16,6 +18,7 @@ STABILISER = 1e-3
 EPSILON: Rules = (("any", Rule("epsilon", epsilon=STABILISER)),)
 CONSERVING: Rules = (("any", Rule("epsilon", epsilon=1e-9)),)
 TARGET = np.array([0, 1, 1])
+SHAPE = Shape(rows=3, features=6, outputs=2, references=3)
 IDS = np.array([[1, 2, 3, 0], [4, 4, 0, 0], [5, 1, 2, 6]], np.int32)
 
 
@@ -195,6 +198,32 @@ def test_deep_lift_is_refused_where_slopes_are_rounded(tmp_path: Path) -> None:
     model.quantize("float8", filters="mid")
     with pytest.raises(ValueError, match=r"layer `mid` \(Dense quantised to float8\)"):
         opened(model, tmp_path).rescaled_contributions(rows(6), rows(6, seed=1), TARGET)
+    # and before anything is run, from the file alone
+    facts = tensorflow_native.inspect(tmp_path / "model.keras")
+    assert facts.without_rescaling == "layer `mid` (Dense quantised to float8)"
+    admits = catalogue()["deep_lift"].admits
+    assert admits is not None
+    assert "layer `mid` (Dense quantised to float8)" in str(admits(facts, SHAPE, "value"))
+
+
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_deep_lift_is_admitted_where_only_weights_are_rounded(mode: str, tmp_path: Path) -> None:
+    model = drawn(dense(keras()))
+    model.quantize(mode)
+    opened(model, tmp_path)
+    facts = tensorflow_native.inspect(tmp_path / "model.keras")
+    admits = catalogue()["deep_lift"].admits
+    assert admits is not None
+    assert (facts.without_rescaling, admits(facts, SHAPE, "value")) == ("", None)
+
+
+def test_a_quantised_layer_is_found_in_what_another_holds(tmp_path: Path) -> None:
+    k = keras()
+    inner = k.Sequential([k.Input((6,)), k.layers.Dense(4, dtype="float8_from_float32", name="deep")], name="within")
+    model = drawn(k.Sequential([k.Input((6,), name="x"), inner, k.layers.Dense(2)]))
+    opened(model, tmp_path)
+    found = tensorflow_native.inspect(tmp_path / "model.keras").without_rescaling
+    assert found == "layer `deep` (Dense quantised to float8)"
 
 
 def test_bytes_have_a_rule_and_codes_used_as_weights_have_none(tmp_path: Path) -> None:

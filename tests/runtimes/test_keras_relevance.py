@@ -73,13 +73,28 @@ def series(k: Any) -> Any:
     return k.Sequential([k.Input((8, 2), name="x"), *layers, k.layers.GlobalMaxPooling1D(), k.layers.Dense(2)])
 
 
+def volumes(k: Any) -> Any:
+    layers = [k.layers.ZeroPadding3D(1), k.layers.Conv3D(3, 3), k.layers.BatchNormalization()]
+    layers += [k.layers.ReLU(), k.layers.MaxPooling3D((1, 2, 2)), k.layers.Conv3DTranspose(2, 2, activation="relu")]
+    layers += [
+        k.layers.UpSampling3D((2, 1, 1)),
+        k.layers.AveragePooling3D(2),
+        k.layers.Cropping3D(((1, 0), (0, 0), (0, 0))),
+    ]
+    pooled = [k.layers.GlobalAveragePooling3D(), k.layers.GlobalMaxPooling3D()]
+    x = y = k.Input((4, 5, 6, 2), name="x")
+    for layer in layers:
+        y = layer(y)
+    return k.Model(x, k.layers.Dense(2)(k.layers.Concatenate()([layer(y) for layer in pooled])))
+
+
 def plain_operations(k: Any) -> Any:
     x = k.Input((5,), name="x")
     one, other = k.layers.Dense(4)(x), k.layers.Dense(4)(x)
     return k.Model(x, k.layers.Dense(2)(k.ops.relu(one + other) - k.layers.Maximum()([one, other])))
 
 
-RECTIFIED = [convolutional, nested_and_shared, series, plain_operations]
+RECTIFIED = [convolutional, nested_and_shared, series, volumes, plain_operations]
 
 
 @pytest.mark.parametrize("build", RECTIFIED, ids=lambda build: build.__name__)

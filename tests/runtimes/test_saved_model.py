@@ -111,9 +111,11 @@ def test_it_says_what_it_is_without_tensorflow(folder: Path) -> None:
     assert [(tensor.shape, tensor.dtype) for tensor in facts.inputs] == [((None, 4), "float32")]
     assert (facts.n_outputs, facts.activation) == (3, "softmax")
     assert facts.parameters == (4 + 1) * 6 + (6 + 1) * 3
-    assert facts.capabilities == {"Predictor", "Differentiable"}
+    assert facts.capabilities >= {"Predictor", "Differentiable", "LayerDifferentiable"}
+    assert "Rectified" not in facts.capabilities  # its activation is swish
     assert facts.operators["MatMul"] == 2
-    assert "no layers to go by; name the `.keras` file" in facts.lacks["RulePropagating"]
+    assert "which of them are a layer of Keras; name the `.keras` file" in facts.lacks["AttentionReadable"]
+    assert facts.lacks["Rectified"] == "none of its operations is a ReLU"
     assert sorted(facts.beside) == ["variables/variables.data-00000-of-00001", "variables/variables.index"]
     code = (
         "import sys; from pathlib import Path; from runtimes.frameworks.tensorflow_native import inspect;"
@@ -139,7 +141,7 @@ def test_a_subclassed_model_keeps_answers_slopes_and_logits(folder: Path) -> Non
     for kind in ("logit", "probability", "log_odds"):
         handle = tensorflow_native.open_model(pb(folder, "net"), View(kind))
         assert isinstance(handle, Differentiable)
-        assert not isinstance(handle, LayerDifferentiable)
+        assert isinstance(handle, LayerDifferentiable)
         assert check(handle, {name: ROWS}, np.random.default_rng(1)) == []
         p = np.asarray(net(ROWS), np.float64)
         expected = {"logit": logits, "probability": p, "log_odds": np.log(p / (1 - p))}[kind]
@@ -181,13 +183,14 @@ def test_a_fixed_number_of_rows_is_filled_up(folder: Path) -> None:
 
 
 @pytest.mark.frameworks
-def test_whole_numbers_have_answers_and_a_reason_for_no_slopes(folder: Path) -> None:
+def test_whole_numbers_have_answers_and_slopes_by_what_they_stand_for(folder: Path) -> None:
     facts = tensorflow_native.inspect(pb(folder, "codes"))
-    assert facts.capabilities == {"Predictor"}
-    assert "`code` is int32, and the table that looks it up is inside" in facts.lacks["Differentiable"]
-    assert "`.keras` file" in facts.lacks["Differentiable"]
+    assert facts.capabilities >= {"Predictor", "Differentiable", "EmbeddingDifferentiable"}
     handle = tensorflow_native.open_model(pb(folder, "codes"), View("value", "regression"))
     np.testing.assert_allclose(handle.predict({"code": np.array([3, 0])}), [[6 / 8, 7 / 8], [0, 1 / 8]])
+    # the second output is the second number of what a code stands for, and nothing else
+    slopes = handle.above.gradient(handle.embed({"code": np.array([3, 0])}), np.array([1, 0]))["code"]
+    np.testing.assert_array_equal(slopes, [[0, 1], [1, 0]])
 
 
 @pytest.mark.frameworks

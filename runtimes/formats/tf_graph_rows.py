@@ -1,0 +1,55 @@
+"""Along which axis of each tensor of a frozen graph the rows stand."""
+
+from typing import Any
+
+from runtimes.formats.keras_runtime import tensorflow
+from runtimes.formats.tf_graphs import FrozenGraph
+
+_ROWS = 7919
+"""A number of rows that no other size is a multiple of: a prime larger than what networks are made of."""
+
+MIXED = -1
+"""Rows and something else share an axis, and rows are not the slower one."""
+
+_SPREADING = frozenset({"SpaceToBatch", "SpaceToBatchND"})
+
+
+def axes_of_rows(frozen: FrozenGraph) -> dict[str, int]:
+    """By tensor, the axis of its rows, or `MIXED`; tensors without rows, or of unknown shape, are left out."""
+    tf = tensorflow()
+    definition = type(frozen.graph_def)()
+    definition.CopyFrom(frozen.graph_def)
+    inputs = {name.partition(":")[0] for name in frozen.inputs}
+    for node in definition.node:
+        node.attr.pop("_output_shapes", None)
+        if node.name in inputs and node.attr["shape"].shape.dim:
+            node.attr["shape"].shape.dim[0].size = _ROWS
+    with tf.Graph().as_default() as graph:
+        tf.graph_util.import_graph_def(definition, name="")
+    found: dict[str, int] = {}
+    for operation in _in_order(graph):
+        before = [found[tensor.name] for tensor in operation.inputs if tensor.name in found]
+        for output in operation.outputs:
+            sizes = list(output.shape) if output.shape.rank is not None else []
+            axis = next((at for at, size in enumerate(sizes) if size and size % _ROWS == 0), None)
+            if axis is None:
+                continue
+            joined = sizes[axis] != _ROWS
+            mixes = operation.type in _SPREADING or any(one != axis for one in before)
+            found[output.name] = MIXED if joined and mixes else axis
+    return found
+
+
+def _in_order(graph: Any) -> list[Any]:
+    """The operations of a graph, each after what it reads."""
+    done: dict[str, Any] = {}
+    for start in graph.get_operations():
+        waiting = [start]
+        while waiting:
+            one = waiting[-1]
+            lacking = [tensor.op for tensor in one.inputs if tensor.op.name not in done]
+            if one.name in done or not lacking:
+                done.setdefault(waiting.pop().name, one)
+            else:
+                waiting += lacking
+    return list(done.values())
