@@ -1,6 +1,7 @@
 """Order of the tests: those that take milliseconds before those that import a framework."""
 
 import os
+import signal
 import tempfile
 
 import pytest
@@ -10,6 +11,12 @@ from hypothesis import settings
 settings.register_profile("ci", derandomize=True, deadline=None)
 if os.environ.get("CI"):
     settings.load_profile("ci")
+
+# Whoever starts the tests in the background may have them ignore these signals, and children would inherit that: what they
+# do on a signal is what some tests are about.
+for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 # what pgx keeps for a person is not that of whoever runs the tests
 _OWN = tempfile.TemporaryDirectory(prefix="pgx-config-")

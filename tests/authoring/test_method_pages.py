@@ -88,7 +88,7 @@ def test_methods_of_a_model_say_why_not(capsys, monkeypatch):
     [
         ("german-credit-trees.onnx", {"integrated_gradients", "exact_shapley"}, {"tree_shap", "kernel_shap"}),
         ("digits.keras", {"tree_shap", "correlation"}, {"integrated_gradients", "kernel_shap"}),
-        ("digits.onnx", {"tree_shap", "grad_cam"}, {"kernel_shap", "occlusion", "integrated_gradients"}),
+        ("digits.onnx", {"tree_shap", "attention_rollout"}, {"kernel_shap", "integrated_gradients", "grad_cam", "lrp"}),
     ],
 )
 def test_what_a_model_can_do_is_what_the_checks_allow(file, cannot, can):

@@ -8,6 +8,7 @@ import pytest
 from execute.conftest import eventually
 
 from runtimes.engines import sandbox
+from runtimes.engines.contract import LimitReached
 
 GIVEN = sandbox.tried_here()
 ELSEWHERE = "/var/tmp/pgx-was-here"  # noqa: S108
@@ -135,7 +136,13 @@ def test_without_a_sandbox_the_same_work_reads_the_canary(start, canary):
 
 @pytest.mark.parametrize("kind", ["symlink", "fifo", "huge", "deep", "closed"])
 def test_what_it_leaves_in_its_box_is_taken_out_of_its_reach_and_removed(workers, tmp_path, kind):
-    delivered = workers.begin("litter", {"kind": kind, "levels": 3000}).result(60)
+    work = workers.begin("litter", {"kind": kind, "levels": 3000})
+    if kind == "deep" and isinstance(work.exception(60), LimitReached):
+        # on a busy machine the look at what is in the box comes while it is still digging: 1,000 files are the limit
+        assert eventually(lambda: not list(tmp_path.glob("boxes/engine-*/worker-*/boxes/*")))
+        workers.still_works()
+        return
+    delivered = work.result(60)
     assert not list(tmp_path.glob("boxes/engine-*/worker-*/boxes/*"))
     if kind in ("symlink", "fifo") and "files" in GIVEN.on:
         assert delivered.said == {"refused": "Permission denied"}
