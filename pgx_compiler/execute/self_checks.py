@@ -35,7 +35,7 @@ def explanation_report(declaration: Declaration, arrays: Mapping[str, Any], scor
                 float(error.mean()),
                 "Mean sampling error of a value",
                 error.size,
-                score,
+                declaration.unit.replace("score", score),
                 better="lower",
             )
         )

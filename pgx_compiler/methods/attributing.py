@@ -147,21 +147,24 @@ def _games(
     """Play each row's game, for all its targets at once."""
     asked = rows.target[:, None] if rows.targets is None else rows.targets
     values: list[Floats] = []
-    errors: list[Floats] = []
+    errors: list[Floats | None] = []
     notes: dict[str, list[float]] = {}
     for row, place in enumerate(rows.primary):
         game = game_of_row(model, rows.inputs, row, rows.references, rows.features, asked[row])
         rng = [row_rng(seed, ids[row])] if declaration.stochastic else []
         found = declaration.function(game, params, *rng)
         values.append(_padded(found.values, len(rows.features)))
-        if found.standard_error is not None:
-            errors.append(_padded(found.standard_error, len(rows.features)))
+        drawn = found.standard_error
+        errors.append(None if drawn is None else _padded(drawn, len(rows.features)))
         for name, note in found.notes.items():
             told = np.atleast_1d(np.asarray(note, np.float64))
             notes.setdefault(name, []).append(float(told[place] if told.size > 1 else told[0]))
         tick(row + 1, len(rows))
     every = np.stack(values).astype(np.float64)
-    every_error = np.stack(errors).astype(np.float64) if len(errors) == len(values) else None
+    # A row of which nothing had to be drawn has no error: that says nothing of the others.
+    none = all(error is None for error in errors)
+    known = [np.zeros_like(value) if error is None else error for value, error in zip(values, errors, strict=True)]
+    every_error = None if none else np.stack(known).astype(np.float64)
     at = (np.arange(len(rows)), slice(None), rows.primary)
     return _Found(
         values=every[at],

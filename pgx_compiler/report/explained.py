@@ -77,6 +77,8 @@ def _explanation(run: Gathering, node: Node, artifact: Artifact | None) -> Expla
     shown = values[:, :0] if own else values
     magnitude = np.abs(shown)
     error = artifact.arrays.get("standard_error") if artifact else None
+    if error is not None and own and artifact:
+        error = error[artifact.arrays["present"]]  # what is absent from a row has no error, which is no merit
     spent = dict(record.spent) if record else {}
     for kind in ("forward", "backward"):
         if record:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from onnx_zoo import JOBS, SIGNATURES, Signature
+from onnx_zoo import JOBS, SIGNATURES, Signature, ml, node
 
 from pgx_compiler import driver
 from pgx_compiler.analysis.checked import check
@@ -204,6 +204,28 @@ def test_several_inputs_may_be_wide(tmp_path: Path) -> None:
         assert found["feature_names"].tolist() == ["x_0", "x_1", "x_2", "c"]
         answers.append(found["values"])
     np.testing.assert_allclose(answers[0], answers[1], atol=1e-6)
+
+
+def test_one_input_of_several_words_is_read_from_columns(tmp_path: Path) -> None:
+    """LabelEncoder over (rows, 2) words: north 1, south 2, east 4; the score is their sum, so that each word adds its own."""
+    nodes = [
+        ml("LabelEncoder", ["c"], ["n"], keys_strings=["north", "south", "east"], values_floats=[1.0, 2.0, 4.0]),
+        node("ReduceSum", ["n", "axes"], ["y"], keepdims=1),
+    ]
+    read = [onnx.helper.make_tensor_value_info("c", onnx.TensorProto.STRING, [None, 2])]
+    given = [onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [None, 1])]
+    graph = onnx.helper.make_graph(nodes, "g", read, given, [onnx.numpy_helper.from_array(np.array([1]), "axes")])
+    opsets = [onnx.helper.make_opsetid("", 17), onnx.helper.make_opsetid("ai.onnx.ml", 3)]
+    signature = Signature("words", lambda: onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), {}, {})
+    held = RNG.choice(["north", "south", "east"], (20, 2))
+    np.savez(tmp_path / "rows.npz", c=held)
+    table(tmp_path / "rows.csv", {"from": held[:, 0], "to": held[:, 1]})
+    worth = np.vectorize({"north": 1.0, "south": 2.0, "east": 4.0}.get)(held)
+    for name in ("rows.npz", "rows.csv"):
+        spec = project(tmp_path, signature, {}, {"modality": "tabular", "train": {"path": name}})
+        _, found = run(changed(spec, {"fill": {"kind": "background", "size": 20}}))
+        shown = found["row_ids"].astype(int)
+        np.testing.assert_allclose(found["values"], (worth - worth.mean(axis=0))[shown], atol=1e-6)
 
 
 def test_weights_beside_the_file_are_part_of_the_question(tmp_path: Path) -> None:

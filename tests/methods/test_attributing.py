@@ -143,6 +143,30 @@ def test_rows_with_features_of_their_own_have_zeros_where_a_feature_is_absent():
     assert found.values.tolist() == [[1.0, 20.0], [43.0, 0.0]]
 
 
+@pytest.mark.parametrize(
+    "name", ["kernel_shap", "permutation_shap", "regression_adjusted_shap", "lime", "rise", "hsic"]
+)
+def test_a_row_of_one_feature_takes_no_other_rows_standard_errors(name):
+    # The first row has one feature of its own, of which nothing is drawn; the second all fourteen, whose product is a game
+    # that no sample tells exactly.
+    class Product:
+        rows_per_call = 512
+
+        def predict(self, inputs):
+            return (1 + inputs["x"]).prod(axis=1)[:, None]
+
+    owners = np.stack([np.zeros(14, np.int64), np.arange(14)])
+    features = FeatureMap(tuple(map(str, range(14))), {"x": owners}, counts=np.array([1, 14]))
+    rows = Rows({"x": np.ones((2, 14))}, np.zeros(2, np.int64), References({"x": np.zeros((1, 1, 14))}), features)
+    method = catalogue()[name]
+    known = method.params.model_fields
+    params = method.params(**{key: 100 for key in ("samples", "masks") if key in known})
+    found = attribute(method, Product(), rows, params, seed=0)
+    assert found.standard_error.shape == (2, 14)
+    assert (found.standard_error[0] == 0).all()
+    assert (found.standard_error[1] > 0).all()
+
+
 def test_a_slice_of_rows_keeps_its_targets():
     rows = replace(TABLE.rows, target=np.array([1, 0, 2]), targets=np.array([[1, 0], [0, 1], [2, 1]]))
     part = rows.of_rows(slice(1, 3))

@@ -130,7 +130,9 @@ def test_all_coalitions_are_the_limit_of_many_draws(sizes):
     ],
 )
 def test_the_standard_error_is_the_spread_over_seeds(thirteen, params, coverage):
-    truth = lime(thirteen, params.model_copy(update={"samples": 2**13}), np.random.default_rng(0)).values[:, 0]
+    truth = lime(thirteen, params.model_copy(update={"samples": 2**13, "ridge": 1.0}), np.random.default_rng(0)).values[
+        :, 0
+    ]
     runs = [lime(thirteen, params, np.random.default_rng(seed)) for seed in range(60)]
     off = np.array([run.values[:, 0] - truth for run in runs])
     said = np.array([run.standard_error[:, 0] for run in runs])
@@ -157,10 +159,14 @@ def test_a_constant_model_has_no_coefficients_and_no_fidelity():
         assert np.isnan(found.notes["fidelity"])
 
 
-def test_one_feature_gets_the_difference_but_for_the_penalty():
-    # Two coalitions, weighted about 1000 (full) and 1000 exp(-8) (empty, distance 1): the penalty counts for more there.
-    found = lime(additive_game(np.array([3.0])), LimeParams(ridge=0), np.random.default_rng(0))
-    np.testing.assert_allclose(found.values, [[3.0]], atol=1e-8)
+@pytest.mark.parametrize("weights", [[3.0], [0.5, 0.0], [1.0, 0.0, -2.0]])
+def test_of_few_features_all_coalitions_are_asked_and_none_is_shrunk(weights):
+    # One feature has two coalitions, weighted about 1000 (full) and 1000 exp(-8) (empty, distance 1): a penalty of 1 would
+    # take most of its coefficient, and of two features give the one that nothing reads a part of it.
+    found = lime(additive_game(np.array(weights)), LimeParams(), np.random.default_rng(0))
+    np.testing.assert_allclose(found.values[:, 0], weights, atol=1e-8)
+    shrunk = lime(additive_game(np.array(weights)), LimeParams(ridge=1.0), np.random.default_rng(0))
+    assert np.abs(shrunk.values[:, 0] - weights).max() > 1e-3
 
 
 def test_a_kernel_too_narrow_for_any_coalition_is_the_authors_mistake_and_no_result():

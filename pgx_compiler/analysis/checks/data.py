@@ -264,7 +264,7 @@ def _bind_csv(context: Context, split: str, file: DataFile) -> tuple[list[str], 
         if not _check_asked(context, file, list(kinds)):
             return None
     text = [name for name in columns if kinds[name] in "OUS"]
-    if text and _kind(context.inputs[0].dtype) != "O":
+    if text and _kind(context.inputs[0].dtype) not in "OUS":
         message = f"the column `{shortened(text[0])}` holds text, and the model reads {context.inputs[0].dtype}"
         help_ = "encode it as the model's training did, or leave it out with `data.columns`"
         context.error(WRONG_KIND, message, ("data", split, "path"), help_)

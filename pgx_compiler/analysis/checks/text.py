@@ -284,6 +284,11 @@ def text_column(context: Context, split: str, file: DataFile) -> str | None:
             message = "several columns are named, and a text is one"
             context.error(SHAPE_MISMATCH, message, ("data", "columns", 1), "name the column of texts alone")
             return None
+        if asked and asked[0] not in texts:
+            message = f"the column `{shortened(asked[0])}` of `{file.relative}` holds no text"
+            help_ = f"columns of text: {quoted(texts, 20)}" if texts else "the file has no column of text"
+            context.error(WRONG_KIND, message, ("data", "columns", 0), help_)
+            return None
         return asked[0]
     declared = context.spec.data.train if split == "train" else context.spec.data.test
     roles = {name for name, one in context.spec.data.features.items() if one.role != "feature"}

@@ -82,9 +82,8 @@ def kernel_shap(game: Game, params: KernelShapParams, rng: np.random.Generator) 
         than one value in twenty lies further than two standard errors off.
     """
     if game.n_features < 2:
-        full, empty = game.full(), game.empty()
-        notes = _precision.notes(0, params.precision, converged=True)
-        return FeatureValues(np.repeat((full - empty)[None], game.n_features, axis=0), notes=notes)
+        whole = np.repeat((game.full() - game.empty())[None], game.n_features, axis=0)
+        return FeatureValues(whole, np.zeros_like(whole), _precision.notes(0, params.precision, converged=True))
     return estimate(game, pair_budget(params, game.n_features), params.parts, params.precision, regress, rng)
 
 

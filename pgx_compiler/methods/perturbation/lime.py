@@ -54,9 +54,10 @@ class LimeParams(Params):
     kernel_width: Annotated[float, Field(gt=0)] | Literal["auto"] = "auto"
     """Distance at which a coalition's weight has fallen to exp(-1/2) = 0.61. ``auto``: 0.25 for cosine, 0.75 for euclidean
     (0.75 sqrt(features) of the authors' package, where the distance is that of features removed, not of their share)."""
-    ridge: Annotated[float, Field(ge=0)] = 1.0
-    """Penalty on squared coefficients, against the weighted sum of squared errors. 1 shrinks coefficients by less than a
-    hundredth with the default number of samples; 0 is least squares."""
+    ridge: Annotated[float, Field(ge=0)] | Literal["auto"] = "auto"
+    """Penalty on squared coefficients, against the weighted sum of squared errors. ``auto``: 1 where coalitions are drawn, which
+    shrinks coefficients by less than a hundredth with the default number of samples; 0, least squares, where all are asked, since
+    nothing is left to guard against and of one or two features a penalty would take half."""
     precision: _precision.Precision = None
     """Stop as soon as the largest standard error of the row's coefficients is below this share of their sum (or of the largest
     one, where that is larger); ``samples`` is then the most that is asked. Not given: all ``samples`` are asked."""
@@ -107,14 +108,15 @@ def lime(game: Game, params: LimeParams, rng: np.random.Generator) -> FeatureVal
         masks, worth = all_coalitions(game)
         times = most_draws(params.samples, features) * _probability(masks.sum(axis=1), features, params.sizes)
         times[-1] += 1  # the row itself is always among the draws
-        whole = fit_ridge(_all_pairs(masks, worth, times * kernel(masks, params)), params.ridge, drawn=0)
+        penalty = 0.0 if params.ridge == "auto" else params.ridge
+        whole = fit_ridge(_all_pairs(masks, worth, times * kernel(masks, params)), penalty, drawn=0)
         notes = _precision.notes(len(masks), params.precision, converged=True)
         return FeatureValues(whole.coefficients, whole.standard_error, {**_notes(whole, worth[-1]), **notes})
-    full, fits = game.full(), list[Ridge]()
+    full, fits, penalty = game.full(), list[Ridge](), 1.0 if params.ridge == "auto" else params.ridge
     ends = np.stack([game.empty() if params.sizes == "uniform" else full, full])
 
     def fit(masks: Masks, worth: Floats) -> tuple[Floats, Floats]:
-        fits.append(fit_ridge(pairs_of(masks, worth, ends, params), params.ridge, drawn=len(masks) // 2))
+        fits.append(fit_ridge(pairs_of(masks, worth, ends, params), penalty, drawn=len(masks) // 2))
         return fits[-1].coefficients, fits[-1].standard_error
 
     drawn = ask_in_rounds(

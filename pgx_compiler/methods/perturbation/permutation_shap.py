@@ -93,8 +93,8 @@ def permutation_shap(game: Game, params: PermutationShapParams, rng: np.random.G
         return FeatureValues(exact, np.zeros_like(exact), notes)
     full, empty = game.full(), game.empty()
     if features < 2:
-        notes = _precision.notes(0, params.precision, converged=True)
-        return FeatureValues(np.repeat((full - empty)[None], features, axis=0), notes=notes)
+        whole = np.repeat((full - empty)[None], features, axis=0)
+        return FeatureValues(whole, np.zeros_like(whole), _precision.notes(0, params.precision, converged=True))
     budget = walks(params, features)
     count = budget if params.precision is None else min(budget, FIRST_LOOK)
     estimates = np.zeros((0, features, game.n_targets))
