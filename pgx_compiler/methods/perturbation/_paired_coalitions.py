@@ -99,8 +99,9 @@ def kernel_mass(features: int, size: int) -> float:
     return both * (features - 1) / (size * (features - size))
 
 
+@cache
 def expected_counts(features: int, pairs: int) -> Floats:
-    """Pairs to expect of each size from 1 on: as the square root of kernel mass, never more than there are."""
+    """Pairs to expect of each size from 1 on: as the square root of kernel mass, never more than there are. Read-only."""
     sizes = range(1, features // 2 + 1)
     most = np.array([float(min(pairs_of_size(features, s), 2**53)) for s in sizes])
     part = np.sqrt([kernel_mass(features, s) for s in sizes])
@@ -116,6 +117,7 @@ def expected_counts(features: int, pairs: int) -> Floats:
         counts[full] = most[full]
         left -= float(most[full].sum())
         open_sizes &= ~full
+    counts.flags.writeable = False  # the same array is given to all who ask
     return counts
 
 

@@ -121,10 +121,11 @@ def _variance(sizes: Integers, unseen: Floats, influence: NDArray[Any], residual
 
     Squared distances from the mean of a size are squares less the square of the sum over the number: no pass for the centring.
     """
-    held, starts, size, counts = np.unique(sizes, return_index=True, return_inverse=True, return_counts=True)
-    factor = (unseen * (counts / np.maximum(counts - 1, 1))[size])[:, None]
+    starts = np.flatnonzero(np.diff(sizes, prepend=0))  # sizes ascend
+    counts = np.diff(starts, append=len(sizes))
+    factor = (unseen * np.repeat(counts / np.maximum(counts - 1, 1), counts))[:, None]
     of_sums = np.where(counts > 1, factor[starts, 0] / counts, 0.0)[:, None]
-    of_size = (sizes == held[:, None]).astype(influence.dtype)  # a product with it adds up faster than in runs
+    of_size = (sizes == sizes[starts, None]).astype(influence.dtype)  # a product with it adds up faster than in runs
     variance = np.empty((influence.shape[1], residuals.shape[1]))
     for output in range(residuals.shape[1]):
         scale = (
