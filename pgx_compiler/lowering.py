@@ -7,6 +7,7 @@ from typing import Any
 from pgx_compiler.analysis.checks.signature import output_name
 from pgx_compiler.analysis.resolved import Ground, Resolved, ResolvedStep
 from pgx_compiler.analysis.strategy.price import algorithm_of_candidates
+from pgx_compiler.analysis.targets import output_words
 from pgx_compiler.ir import trials
 from pgx_compiler.ir.graph import Graph
 from pgx_compiler.ir.node import Node
@@ -89,6 +90,8 @@ def _sources(audit: Resolved) -> Iterator[Node]:
         }
         if format in audit.adaptations:
             file_params["adaptation"] = dict(audit.adaptations[format])
+        if format == "keras" and spec.model.signature:
+            file_params["signature"] = spec.model.signature
         if file.powers != NO_POWERS:
             code = [one["code"] for one in file.trust if "code" in one]
             file_params["powers"] = {**file.powers.plain, **({"code": code} if code else {})}
@@ -156,7 +159,13 @@ def _model_facts(audit: Resolved) -> Iterator[Node]:
     inputs = {"test": f"predict.{_primary(audit)}.{split}", "train": f"predict.{_primary(audit)}.train"}
     if judged == "data.train":
         del inputs["train"]
-    yield Node("model.performance", "performance", inputs, {"task": audit.spec.model.task})
+    yield Node("model.performance", "performance", inputs, {"task": audit.spec.model.task, **_chosen(audit)})
+
+
+def _chosen(audit: Resolved) -> dict[str, Any]:
+    """Which outputs of a regression are meant, and their names, for whoever compares or says them; else nothing."""
+    chosen = [[place, output_words(audit.outputs[place])] for place in audit.chosen_outputs]
+    return {"chosen": chosen} if chosen else {}
 
 
 def _repeat(format: str) -> str:
@@ -198,6 +207,7 @@ def _about(audit: Resolved) -> dict[str, Any]:
         "task": spec.model.task,
         "classes": list(audit.classes),
         "score": audit.score,
+        **_chosen(audit),
     }
 
 
@@ -250,7 +260,7 @@ def _rows(audit: Resolved, select: RowSelection, name: str, source: str) -> Node
     split = data.removeprefix("data.")
     params: dict[str, Any] = {
         "select": select.model_dump(mode="json", by_alias=True, exclude={"from_"}),
-        "target": audit.target,
+        "target": audit.chosen_outputs[0] if audit.outputs else audit.target,
         "task": audit.spec.model.task,
         "classes": list(audit.classes),
     }
@@ -309,8 +319,8 @@ def _statements(audit: Resolved) -> Iterator[Node]:
 def _table_setting(audit: Resolved) -> dict[str, Any]:
     """What the spec says of a table beyond its data; see `pgx_compiler.modalities.table.TableSetting`."""
     spec, n = audit.spec, audit.n_outputs
-    outputs = list(audit.classes) if audit.classes else ["value"] if n == 1 else [str(index) for index in range(n)]
-    named = [one for one in audit.targets if isinstance(one, int)]
+    outputs = list(audit.classes) or [output_words(name) for name in audit.outputs] or ["value"]
+    named = list(audit.chosen_outputs) or [one for one in audit.targets if isinstance(one, int)]
     named = named or [index for index, name in enumerate(audit.classes) if name == audit.target]
     focus = named or ([1] if audit.classes and n == 2 else list(range(n)))
     features = spec.data.features

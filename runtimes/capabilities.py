@@ -55,6 +55,8 @@ class View:
     """What is done to the file's own signature; only ONNX files have any."""
     powers: Powers = NO_POWERS
     """What a person has trusted this file to do beyond the lists of what is allowed."""
+    signature: str = ""
+    """Of a SavedModel: the signature to call; empty: the default, or the only one."""
 
 
 @dataclass

@@ -104,6 +104,10 @@ class ModelFileError(Exception):
         self.needs = needs
 
 
+class NoSignatureError(ModelFileError):
+    """A model file without the signature that was asked for."""
+
+
 @dataclass(frozen=True)
 class Target:
     """One runtime, as the planner sees it."""

@@ -15,6 +15,7 @@ from pgx_compiler.analysis.resolved import (
     VocabularyFile,
 )
 from pgx_compiler.analysis.strategy.choice import Choices
+from pgx_compiler.analysis.targets import all_targets, outputs_of_regression
 from pgx_compiler.diagnostics.diagnostic import Code, Diagnostic, Diagnostics
 from pgx_compiler.methods.declaration import Declaration, Shape, Stage
 from pgx_compiler.modalities.features import FeatureMap
@@ -187,6 +188,18 @@ class Context:
         stated = isinstance(self.document.data, dict) and "strategy" in self.document.data
         written = next(steps_of(self.spec), None) is not None or bool(self.document.composition.left_out)
         return stated and not self.salvaged and not written
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs of a regression, where it has several or one that has a name; else empty."""
+        return outputs_of_regression(self.spec.model, self.n_outputs) if self.n_outputs else ()
+
+    @property
+    def explains_outputs(self) -> bool:
+        """Whether several outputs of a regression are explained, so that a label, one number, is of none of them."""
+        asked, names = self.spec.explain.target, self.outputs
+        known = bool(names) and (isinstance(asked, str) or set(asked) <= set(names))
+        return known and bool(all_targets(asked, names))
 
     def has_labels(self, split: str) -> bool:
         """Whether the spec names the labels of a split."""

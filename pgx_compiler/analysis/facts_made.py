@@ -8,7 +8,7 @@ from math import comb
 
 from pgx_compiler.analysis.context import Context, NamedStep
 from pgx_compiler.methods.catalogue import computing
-from pgx_compiler.methods.declaration import Declaration
+from pgx_compiler.methods.declaration import Declaration, Params
 from pgx_compiler.methods.precaution._wording import measure_names
 
 PARITY = ("max_difference", "max_score_difference")
@@ -56,6 +56,33 @@ def facts_made(context: Context) -> list[FactName]:
     return [_fact(name, _words_known(context, name)) for name in _names(context)]
 
 
+@dataclass(frozen=True)
+class NotAsked:
+    """A fact, or family of them, that a step would make with other parameters."""
+
+    name: FactName
+    step: NamedStep
+    short_of: Mapping[str, int]
+    """The parameters that are too small for it, with the least that each has to be."""
+
+
+def facts_not_asked(context: Context) -> Iterator[NotAsked]:
+    """What steps are able to make and, with the parameters that they have, will not."""
+    for step in context.named:
+        params = _params_of(context, step)
+        if params is None:
+            continue
+        for measure in step.declaration.measures:
+            if short := step.declaration.short_of(measure, params):
+                name = f"{'explain' if step.declaration.explains else step.stage}.{step.id}.{measure}"
+                yield NotAsked(_fact(name, _words_known(context, name)), step, short)
+
+
+def _params_of(context: Context, step: NamedStep) -> Params | None:
+    """A step's parameters; None where they were complained about."""
+    return next((one.params for one in context.steps if one.id == step.id), None)
+
+
 def _words_known(context: Context, name: str) -> dict[str, tuple[str, ...]]:
     """What the open words of a fact's name may be, where the audit says so: features of what is stated of a table."""
     _, _, rest = name.partition("explain.")
@@ -92,8 +119,10 @@ def _names(context: Context) -> Iterator[str]:
 def _of_precaution(context: Context, step: NamedStep) -> Iterator[str]:
     if not step.declaration.measures:
         yield "{measure}"
-    known = next((one.params for one in context.steps if one.id == step.id), None)
+    known = _params_of(context, step)
     for measure in step.declaration.measures:
+        if known is not None and step.declaration.short_of(measure, known):
+            continue
         for name in re.findall(r"\{(\w+)\}", measure):
             value = getattr(known, name, None)
             if value is not None:
@@ -125,9 +154,9 @@ def _of_model(context: Context) -> Iterator[str]:
     yield from (f"model.{format}.repeat_difference" for format in context.models)
     if (spec.model.keras and spec.model.onnx) or any(step.on_rebuild for step in context.steps):
         yield from (f"model.parity.{measure}" for measure in PARITY)
-        if context.n_outputs is None or context.n_outputs > 1:
+        if classifies and (context.n_outputs is None or context.n_outputs > 1):
             yield "model.parity.same_class"
-    if context.has_labels("test"):
+    if context.has_labels("test") and not context.explains_outputs:
         measures = ["accuracy", "majority_share", "log_loss"] if classifies else ["rmse", "mean_absolute_error"]
         if classifies and context.n_outputs in (None, 2):
             measures.append("auc")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pgx_compiler.analysis.strategy.choice import Choices
-from pgx_compiler.analysis.targets import all_targets, primary_target
+from pgx_compiler.analysis.targets import all_targets, outputs_of_regression, primary_target
 from pgx_compiler.diagnostics.diagnostic import Span
 from pgx_compiler.methods.declaration import Declaration, Params, Shape, Stage
 from pgx_compiler.modalities.features import FeatureMap
@@ -195,13 +195,28 @@ class Resolved:
 
     @property
     def target(self) -> str:
-        """What is compared, judged and drawn: ``predicted``, ``label`` or a class name."""
-        return primary_target(self.spec.explain.target, self.classes)
+        """What is compared, judged and drawn: ``predicted``, ``label`` or a class name; of several outputs one of `outputs`."""
+        asked = self.spec.explain.target
+        if self.outputs and isinstance(asked, str) and asked not in self.outputs:  # every one, or the only one
+            return self.outputs[0]
+        return primary_target(asked, self.classes)
 
     @property
     def targets(self) -> tuple[str | int, ...]:
         """The targets where they are several: positions of classes, ``predicted``, ``label``; empty where it is one."""
-        return all_targets(self.spec.explain.target, self.classes)
+        return all_targets(self.spec.explain.target, self.classes or self.outputs)
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs of a regression, where it has several or one that has a name; else empty."""
+        return outputs_of_regression(self.spec.model, self.n_outputs)
+
+    @property
+    def chosen_outputs(self) -> tuple[int, ...]:
+        """Of a regression whose outputs have names: positions of those that are explained, the primary first; else empty."""
+        if not self.outputs:
+            return ()
+        return tuple(t for t in self.targets if isinstance(t, int)) or (self.outputs.index(self.target),)
 
     def gives_every_target(self, step: ResolvedStep) -> bool:
         """Whether a step explains all of several targets, not just the first; see `Declaration.times_for_targets`."""

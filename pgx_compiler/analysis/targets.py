@@ -1,6 +1,8 @@
-"""What ``explain.target`` asks for: one class, or several that are explained from the same model rows."""
+"""What ``explain.target`` asks for: one class (of a regression, output), or several at once."""
 
 from collections.abc import Sequence
+
+from pgx_compiler.spec.model import Model, OutputSpec
 
 EVERY = "all"
 """Every class; where a class has this very name, that class."""
@@ -9,6 +11,24 @@ OF_EACH_ROW = ("predicted", "label")
 """Words that name a class of each row's own."""
 
 Asked = str | Sequence[str]
+
+
+def outputs_of_regression(model: Model, n: int) -> tuple[str, ...]:
+    """What the columns of a regression are called: as the spec says, else by position in the file's own output.
+
+    Nothing where there is a single one that needs no name, and of a classification, which has classes.
+    """
+    if model.task != "regression":
+        return ()
+    said = model.output if isinstance(model.output, OutputSpec) else OutputSpec()
+    if said.names and len(said.names) == n:
+        return tuple(said.names)
+    if said.select and len(said.select) == 1 and said.reduce is None:
+        (picked,) = said.select
+        places = [picked] if isinstance(picked, int) else picked if isinstance(picked, list) else []
+        if len(places) == n and min(places) >= 0:
+            return tuple(map(str, places))
+    return tuple(map(str, range(n))) if n > 1 else ()
 
 
 def primary_target(asked: Asked, classes: Sequence[str]) -> str:
@@ -35,6 +55,11 @@ def is_every_class(asked: str, classes: Sequence[str]) -> bool:
 def target_name(target: str | int, classes: Sequence[str]) -> str:
     """A target as the head of a column: ``bad``, ``each row's predicted class``."""
     return classes[target] if isinstance(target, int) else target_words(target, classes)
+
+
+def output_words(name: str) -> str:
+    """An output of a regression with several as a reader calls it: ``output 1``."""
+    return f"output {name}"
 
 
 def target_words(target: str | int, classes: Sequence[str]) -> str:

@@ -194,6 +194,10 @@ def _explain(draft: Draft, choice: Choice, resolved: Resolved | None) -> list[st
     if resolved is not None and draft.task.value == "classification":
         last = f" {scalar(resolved.classes[-1])}," if draft.classes else ""
         lines += line("  target: predicted", f"the class explained; or{last} `label`, any class")
+    if (several := _outputs_of_regression(draft)) > 1:
+        lines += line(
+            "  target: all", f'each of {several} values a row; name one (`"0"`) to compare it with the labels'
+        )
     lines += line(f"  rows: {flow(rows)}", drawn)
     if draft.patch is not None:
         count = f"{len(resolved.features)} features a row" if resolved is not None else ""
@@ -203,6 +207,12 @@ def _explain(draft: Draft, choice: Choice, resolved: Resolved | None) -> list[st
         lines += indented_suggestion(f"  fill: {flow(dict(resolved.fill))}", why)
     lines += _steps("perturbation", choice, "perturbation:", "the black box, by what it answers", 2)
     return lines + _steps("gradient", choice, "gradient:", "the white box, by its gradients", 2)
+
+
+def _outputs_of_regression(draft: Draft) -> int:
+    """Values that a regression gives a row; 0 of a classification."""
+    facts = draft.given.model.facts
+    return 0 if draft.task.value != "regression" or facts.activation == "sigmoid" else facts.n_outputs
 
 
 def _has_log_link(draft: Draft) -> bool:

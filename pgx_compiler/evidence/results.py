@@ -178,7 +178,8 @@ class RowReport:
 class FeatureValues:
     """Attributions of features, for one row or for many.
 
-    Shapes are ``(features, outputs)`` for one row, ``(rows, features)`` for many with one output each.
+    Shapes are ``(features, outputs)`` for one row, ``(rows, features)`` for many with one output each, and ``(rows, features,
+    outputs)`` for many from a method that shares what it asks among several targets.
     """
 
     values: Floats

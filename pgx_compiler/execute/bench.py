@@ -83,7 +83,8 @@ class Bench:
         }
         adapts = source["format"] == "onnx"
         powers = Powers.of(source.get("powers", {}))
-        view = View(score, source["task"], source["output"], Adaptation.of(said if adapts else {}, beside), powers)
+        adaptation, signature = Adaptation.of(said if adapts else {}, beside), source.get("signature", "")
+        view = View(score, source["task"], source["output"], adaptation, powers, signature)
         opened = open_view(framework, path, view)
         if said and not adapts:
             tensors = {tensor.name: tensor for tensor in framework.inspect(path, view).inputs}
@@ -231,7 +232,16 @@ def described_data(
     of_test = aside.get("test", {})
     rest = (_beside(name, held, of_test.get(name), roles.get(name, "feature")) for name, held in aside["train"].items())
     named = [v if scratch is None else _on_disk(v, scratch) for v in itertools.chain(told, rest)]
-    return AuditData(about["modality"], about["task"], tuple(about["classes"]), train, test, features, tuple(named))
+    return AuditData(
+        about["modality"],
+        about["task"],
+        tuple(about["classes"]),
+        train,
+        test,
+        features,
+        tuple(named),
+        chosen=tuple((place, name) for place, name in about.get("chosen", ())),
+    )
 
 
 def _single(features: FeatureMap) -> Iterator[FeatureMap]:

@@ -1,12 +1,12 @@
 """Probabilities of a classifier that answers with logits: what it says is needed beside what is explained."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pgx_compiler.execute.forwarding import COUNTS, Translation, in_front
 from runtimes.capabilities import Coalitions, Floats, Scores, View
 from runtimes.formats.scores import sigmoid, softmax
-from runtimes.powers import NO_POWERS
 from runtimes.target import ModelFileError
 
 
@@ -34,9 +34,9 @@ def open_view(framework: Any, path: Path, view: View) -> Any:
     try:
         return framework.open_model(path, view)
     except ModelFileError:
-        trusted = [View("value", powers=view.powers)] if view.powers != NO_POWERS else []
-        facts = framework.inspect(path, *trusted)
+        plain = View("value", powers=view.powers, signature=view.signature)
+        facts = framework.inspect(path, *([plain] if plain != View("value") else []))
         if view.score != "probability" or {"probability", "logit"} & facts.scores != {"logit"}:
             raise
-        logits = View("logit", view.task, view.output, view.adaptation, view.powers)
+        logits = replace(view, score="logit")
         return in_front(framework.open_model(path, logits), Linking(single=facts.n_outputs == 1))

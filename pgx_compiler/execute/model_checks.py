@@ -1,6 +1,6 @@
 """Is it one model, and is it any good: parity of the two files, and performance on labelled rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,13 @@ OVERFIT_GAP = 0.05
 
 
 def parity(
-    keras: Mapping[str, Any], onnx: Mapping[str, Any], score: str, rebuilt: bool = False, coarse: bool = False
+    keras: Mapping[str, Any],
+    onnx: Mapping[str, Any],
+    score: str,
+    rebuilt: bool = False,
+    coarse: bool = False,
+    *,
+    classes: bool = True,
 ) -> tuple[Report, bool]:
     """Compare the outputs of both boxes on the same rows; returns the report and whether they are the same model.
 
@@ -39,6 +45,7 @@ def parity(
         score: what is explained.
         rebuilt: whether the white box is the ONNX file itself, rebuilt.
         coarse: whether the ONNX file rounds on its way.
+        classes: whether the outputs are classes.
     """
     between = "ONNX Runtime and the file's rebuild with gradients" if rebuilt else "white box and black box"
     output = np.abs(keras["output"] - onnx["output"]).max(axis=1)
@@ -54,7 +61,7 @@ def parity(
         Measure("max_score_difference", float(difference.max()), "Largest difference of the explained score",
                 n, score, better="lower"),
     ]  # fmt: skip
-    if keras["output"].shape[1] > 1:
+    if classes and keras["output"].shape[1] > 1:
         share = float(same.mean())
         measures.append(
             Measure("same_class", share, "Rows that both files put in the same class", n, "share",
@@ -76,22 +83,36 @@ def parity(
     return Report(tuple(measures), tuple(findings), arrays={"difference": output}), holds
 
 
-def performance(test: Mapping[str, Any], train: Mapping[str, Any] | None, task: str) -> Report:
-    """Accuracy and log-loss (or errors of a regression) on test rows, against training rows where both are known."""
+def performance(
+    test: Mapping[str, Any], train: Mapping[str, Any] | None, task: str, chosen: Sequence[tuple[int, str]] = ()
+) -> Report:
+    """Accuracy and log-loss (or errors of a regression) on test rows, against training rows where both are known.
+
+    Of a regression with several outputs `chosen` are those that are explained, by column and name: the labels are those of
+    a single one.
+    """
     if "labels" not in test:
         missing = Measure("accuracy", None, "Share of rows put in the right class", reason="the data names no target")
         return Report((missing,))
     if task == "regression":
-        error = test["output"][:, 0] - test["labels"]
+        if len(chosen) > 1:
+            reason = "a label is one number, and several outputs are explained"
+            return Report((Measure("rmse", None, "Root mean squared error", reason=reason),))
+        error = test["output"][:, chosen[0][0] if chosen else 0] - test["labels"]
+        of = f" of {chosen[0][1]}" if chosen else ""
         return Report(
             (
                 Measure(
-                    "rmse", float(np.sqrt((error**2).mean())), "Root mean squared error", len(error), better="lower"
+                    "rmse",
+                    float(np.sqrt((error**2).mean())),
+                    f"Root mean squared error{of}",
+                    len(error),
+                    better="lower",
                 ),
                 Measure(
                     "mean_absolute_error",
                     float(np.abs(error).mean()),
-                    "Mean absolute error",
+                    f"Mean absolute error{of}",
                     len(error),
                     better="lower",
                 ),

@@ -137,7 +137,8 @@ def _parity(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Art
     white = {port: bench.artifact(inputs[port]["record"]).arrays for port in ("keras", "rebuilt") if port in inputs}
     farthest = max(white, key=lambda port: float(np.abs(white[port]["output"] - black["output"]).max()))
     coarse, rebuilt = node["params"].get("coarse", False), farthest == "rebuilt"
-    report, holds = parity(white[farthest], black, node["params"]["score"], rebuilt, coarse)
+    classes = node["params"]["task"] == "classification"
+    report, holds = parity(white[farthest], black, node["params"]["score"], rebuilt, coarse, classes=classes)
     artifact = _report(report)
     return Artifact({**artifact.document, "holds": holds}, artifact.arrays)
 
@@ -149,7 +150,7 @@ def _performance(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -
         for held in (bench.artifact(inputs[port]["record"]).arrays if port in inputs else None,)
     )
     assert test is not None
-    return _report(performance(test, train, node["params"]["task"]))
+    return _report(performance(test, train, node["params"]["task"], node["params"].get("chosen", ())))
 
 
 def _rows(bench: Bench, node: Node, inputs: Inputs, progress: Progress) -> Artifact:  # noqa: ARG001

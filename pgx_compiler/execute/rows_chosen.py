@@ -60,10 +60,10 @@ def choose(
 
 def explained_output(split: Split, output: NDArray[Any], index: Integers, params: Mapping[str, Any]) -> Integers:
     """The output column explained for each chosen row: the predicted class, the true one, or the one named or numbered."""
-    if params["task"] == "regression":
-        return np.zeros(len(index), np.int64)
     if isinstance(params["target"], int):
         return np.full(len(index), params["target"], np.int64)
+    if params["task"] == "regression":
+        return np.zeros(len(index), np.int64)
     if params["target"] == "predicted":
         return np.asarray(output[index].argmax(axis=1), np.int64)
     if params["target"] == "label":

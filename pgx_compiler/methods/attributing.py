@@ -21,7 +21,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Several:
-    """What an attribution method gave for every one of several targets, from the model rows of one."""
+    """What an attribution method gave for every one of several targets."""
 
     targets: Integers
     """``(rows, outputs)``."""
@@ -49,7 +49,7 @@ class Attributed:
     notes: dict[str, Floats] = field(default_factory=dict)
     """``(rows,)`` each: what the method declares as its `quantities`."""
     several: Several | None = None
-    """Of several targets all, where the method gives them at no further model rows; all else is of the primary one."""
+    """Of several targets all, where they are not too many for the method; all else is of the primary one."""
 
 
 def row_rng(seed: int, row_id: object) -> np.random.Generator:
@@ -72,8 +72,9 @@ def attribute(
     With a `part`, whose first row is a multiple of `Declaration.rows_together`, only those rows: what they are given is
     to the bit what they are given among all.
 
-    Of several targets (`Rows.targets`) a game answers all at once; any other method is called again for each of them, unless
-    they are too many (`Declaration.times_for_targets`): then it explains the primary one alone.
+    Of several targets (`Rows.targets`) a game answers all at once, and so does a method that says so
+    (`Declaration.shares_targets`); any other is called again for each of them, unless they are too many
+    (`Declaration.times_for_targets`): then it explains the primary one alone.
     """
     ids = list(range(len(rows))) if row_ids is None else list(row_ids)
     tick = progress or (lambda _done, _total: None)
@@ -84,7 +85,7 @@ def attribute(
     found = make(declaration, model, rows, params, seed, ids, tick)
     asked = rows.target[:, None] if rows.targets is None else rows.targets
     shape = Shape(len(rows), len(rows.features), len(rows.references))
-    again = rows.targets is not None and not declaration.per_row
+    again = rows.targets is not None and found.every is None
     if again and declaration.times_for_targets(params, shape, asked.shape[1]) is not None:
         found = _for_each_target(found, declaration, model, rows, params, seed, ids)
     scores = _scores(declaration, model, rows)[np.arange(len(rows))[:, None], asked]
@@ -186,7 +187,7 @@ def _batches(
     ids: Sequence[object],
     tick: Progress,
 ) -> _Found:
-    """Explain a few rows at a time, for the primary target."""
+    """Explain a few rows at a time, for the primary target, and for all where the method shares what it asks among them."""
     values: list[Floats] = []
     errors: list[Floats | None] = []
     bases: list[Floats] = []
@@ -215,12 +216,17 @@ def _batches(
             maps.setdefault(name, []).append(array)
         tick(part.stop, len(rows))
     known = [error for error in errors if error is not None]
+    told = np.concatenate(values).astype(np.float64)
+    error = np.concatenate(known).astype(np.float64) if len(known) == len(errors) else None
+    shared, at = told.ndim == 3, (np.arange(len(rows)), slice(None), rows.primary)
     return _Found(
-        values=np.concatenate(values).astype(np.float64),
-        error=np.concatenate(known).astype(np.float64) if len(known) == len(errors) else None,
+        values=told[at] if shared else told,
+        error=error[at] if shared and error is not None else error,
         bases=np.concatenate(bases) if bases else None,
         maps={name: np.concatenate(parts) for name, parts in maps.items()},
         notes={name: np.concatenate(parts) for name, parts in notes.items()},
+        every=told if shared else None,
+        every_error=error if shared else None,
     )
 
 

@@ -159,6 +159,7 @@ def attribution(
     exact: bool = False,
     relative_error: float | None = None,
     admits: Callable[[ModelFacts, Shape, str], str | None] | None = None,
+    shares_targets: Callable[[Any, Shape], bool] | None = None,
     quantities: Mapping[str, Quantity] | None = None,
     version: int = 1,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -177,6 +178,7 @@ def attribution(
         exact=exact,
         relative_error=relative_error,
         admits=admits,
+        shares_targets=shares_targets,
         quantities=quantities or {},
         gives="attribution",
     )
@@ -215,6 +217,7 @@ def global_explanation(
     *,
     cost: Callable[[Any, Shape], Cost],
     measures: Collection[str] = (),
+    measures_from: Mapping[str, Mapping[str, int]] | None = None,
     modalities: Collection[str] = ("tabular",),
     tasks: Collection[str] = TASKS,
     needs: Collection[str] = (),
@@ -241,6 +244,7 @@ def global_explanation(
         codes=tuple(codes),
         needs=frozenset(needs),
         measures=tuple(measures),
+        measures_from=measures_from or {},
         admits=admits,
         gives="global",
     )

@@ -112,6 +112,9 @@ class Declaration:
     what ``benchmarks/perturbation/rivals.py`` measures. Of two methods the compiler takes the more accurate."""
     admits: Callable[[ModelFacts, Shape, str], str | None] | None = None
     """``(model facts, shape, score)`` to None, or the reason why this method cannot be used."""
+    shares_targets: Callable[[Any, Shape], bool] | None = None
+    """Of an attribution of a batch of rows, ``(params, shape)`` to whether one call answers for all of several targets
+    (`Rows.targets`), at the price of one: its values are then ``(rows, features, outputs)``. None: it never does."""
     needs: frozenset[str] = frozenset()
     """Of the data, for precaution: members of ``labels``, ``test``, ``sensitive``."""
     codes: tuple[str, ...] = ()
@@ -120,6 +123,9 @@ class Declaration:
     """Of precaution and global explanations, the names of the measures it makes, so that a gate on another is refused: ``drift_max``,
     ``{statistic}_{variable}`` (a parameter stands for its value, any other word for what only the data can say).
     Empty: not declared, and any name may be meant."""
+    measures_from: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Of `measures`, those that are made (or have a value) only where parameters are at least so much, so that a gate on one
+    that never is can be refused: ``{"pair_{pair}": {"order": 2}}``."""
     quantities: Mapping[str, Quantity] = field(default_factory=dict)
     """By name, the numbers that `RowReport.numbers` or `FeatureValues.notes` hold for each row."""
     better: Literal["higher", "lower"] = "higher"
@@ -136,13 +142,19 @@ class Declaration:
     def times_for_targets(self, params: Params, shape: Shape, targets: int) -> int | None:
         """How often it asks what one target costs, to explain several; None: it explains the first of them alone.
 
-        Once where it plays games, which answer for all outputs, or asks no model rows at all; else once for each target, as
-        long as they are not more than `TARGETS_OF_A_BATCH`.
+        Once where it plays games, which answer for all outputs, where it shares what it asks among targets, or asks no model
+        rows at all; else once for each target, as long as they are not more than `TARGETS_OF_A_BATCH`.
         """
         cost = self.cost(params, shape)
-        if self.per_row or cost.forward + cost.backward == 0:
+        shares = self.shares_targets is not None and self.shares_targets(params, shape)
+        if self.per_row or shares or cost.forward + cost.backward == 0:
             return 1
         return targets if targets <= TARGETS_OF_A_BATCH else None
+
+    def short_of(self, measure: str, params: Params) -> dict[str, int]:
+        """The parameters that are too small for one of `measures` to be made, with the least that each has to be."""
+        least = self.measures_from.get(measure, {})
+        return {name: number for name, number in least.items() if getattr(params, name) < number}
 
     @property
     def rows_together(self) -> int | None:

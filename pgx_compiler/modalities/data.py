@@ -82,6 +82,14 @@ class AuditData:
     variables: tuple[Variable, ...]
     regions: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     """Named regions of the input, ``(*feature shape)``: what the spec calls ``features: {border: {mask: …}}``."""
+    chosen: tuple[tuple[int, str], ...] = ()
+    """Of a regression whose outputs have names: column and name of those that are explained; else empty."""
+
+    @property
+    def value_columns(self) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        """Of a regression: the columns that are explained, and what they are called."""
+        chosen = self.chosen or ((0, "value"),)
+        return tuple(column for column, _ in chosen), tuple(name for _, name in chosen)
 
     def of_role(self, role: Role) -> tuple[Variable, ...]:
         """The variables with one role."""

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from pgx_compiler.analysis.resolved import Resolved
+from pgx_compiler.analysis.targets import output_words
 from pgx_compiler.evidence.store import Artifact
 from pgx_compiler.ir.node import Node
 from pgx_compiler.report.explained import asked
@@ -54,9 +56,10 @@ def _example(run: Gathering, done: Sequence[tuple[Node, Artifact]], rows: Artifa
     ]
     return Example(
         row_id=str(rows.arrays["row_ids"][index]),
-        target=_class(audit.classes, int(rows.arrays["target"][index])),
-        predicted=_class(audit.classes, int(rows.arrays["predicted"][index])),
-        label=None if label is None else _class(audit.classes, label),
+        target=_output(audit, int(rows.arrays["target"][index])),
+        # a regression predicts what is explained: the largest of its outputs is no class
+        predicted=_output(audit, int(rows.arrays["target" if audit.outputs else "predicted"][index])),
+        label=None if label is None else _output(audit, label),
         score=float(first["scores"][index]),
         base_value=float(first["base_values"][index]),
         explanations=explanations,
@@ -98,8 +101,11 @@ def _segments(arrays: Any, index: int) -> list[list[int]] | None:
     return thinned
 
 
-def _class(classes: Sequence[str], position: int) -> str:
-    return classes[position] if classes else "value"
+def _output(audit: Resolved, position: int) -> str:
+    """The class at a position; of a regression its value, or which of its outputs."""
+    if audit.outputs:
+        return output_words(audit.outputs[position])
+    return audit.classes[position] if audit.classes else "value"
 
 
 def _picture(arrays: Any, index: int) -> list[list[float]] | None:

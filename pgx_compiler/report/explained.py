@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pgx_compiler.analysis.targets import target_name, target_words
+from pgx_compiler.analysis.targets import output_words, target_name, target_words
 from pgx_compiler.evidence.results import Severity
 from pgx_compiler.evidence.store import Artifact, Record
 from pgx_compiler.evidence.summary import column_intervals
@@ -48,8 +48,16 @@ def asked(run: Gathering, op: str) -> list[Node]:
 def _target_words(run: Gathering) -> str:
     audit = run.plan.audit
     if audit.spec.model.task == "regression":
-        return "the predicted value"
+        return output_words(audit.target) if audit.outputs else "the predicted value"
     return target_words(audit.target, audit.classes)
+
+
+def _target_names(run: Gathering) -> list[str]:
+    """The heads of the columns of several targets."""
+    audit = run.plan.audit
+    if audit.outputs:
+        return [output_words(audit.outputs[place]) for place in audit.chosen_outputs]
+    return [target_name(target, audit.classes) for target in audit.targets]
 
 
 def explanations(run: Gathering) -> list[Explanation]:
@@ -73,7 +81,7 @@ def _explanation(run: Gathering, node: Node, artifact: Artifact | None) -> Expla
     own = artifact is not None and "present" in artifact.arrays
     layout = step.ground.features.layout if step.ground else run.plan.audit.features.layout
     several = artifact is not None and "values_all" in artifact.arrays
-    named = [target_name(target, run.plan.audit.classes) for target in run.plan.audit.targets] if several else []
+    named = _target_names(run) if several else []
     shown = values[:, :0] if own else values
     magnitude = np.abs(shown)
     error = artifact.arrays.get("standard_error") if artifact else None

@@ -143,7 +143,7 @@ KOREAN = {
     "importance_table": "모든 특성의 평균 크기",
     "by_target": "설명된 각 클래스의 평균 크기",
     "by_target_alt": "입력 위에 그린 {method}의 {target} 평균 크기",
-    "by_target_note": "모든 클래스는 같은 모델 행으로 설명됩니다. 이 팩트시트의 다른 모든 내용은 {target}에 관한 것입니다.",
+    "by_target_note": "모든 클래스는 같은 방법으로, 같은 행에서 설명됩니다. 이 팩트시트의 다른 모든 내용은 {target}에 관한 것입니다.",
     "by_target_scale": "지도는 같은 눈금을 씁니다.",
     "by_target_features": "덜 중요한 특성 {features}개는 증거 파일에 있습니다.",
     "by_target_targets": "점수가 더 낮은 클래스 {targets}개는 증거 파일에 있습니다.",

@@ -158,7 +158,7 @@ ENGLISH = {
     "importance_table": "Mean magnitude of all features",
     "by_target": "Mean magnitude for each class explained",
     "by_target_alt": "Mean magnitude by {method} for {target}, where it lies on the input",
-    "by_target_note": "All of them are explained from the same model rows. Everything else in this factsheet is about "
+    "by_target_note": "All of them are explained by the same method, on the same rows. Everything else in this factsheet is about "
     "{target}.",
     "by_target_scale": "The maps share one scale.",
     "by_target_features": "{features} less important features are in the evidence.",

@@ -1,6 +1,6 @@
 """How the audit language is declared: the part that each field plays, and the words and values that many fields take."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -39,3 +39,21 @@ VariableName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,63}
 Path = Annotated[str, Field(min_length=1, max_length=1024)]
 Scalar = int | float | str | bool | None
 Number = int | float
+FillKind = Literal[
+    "background",
+    "kmeans",
+    "conditional",
+    "mean",
+    "value",
+    "blur",
+    "noise",
+    "uniform",
+    "maximum_distance",
+    "inpaint",
+    "mask",
+    "delete",
+    "substitute",
+    "interpolation",
+    "fourier",
+]
+"""What a removed feature may be replaced by."""

@@ -10,6 +10,7 @@ from pydantic import ConfigDict, Field
 
 from pgx_compiler.modalities import names
 from pgx_compiler.spec.fields import (
+    FillKind,
     Name,
     Number,
     Path,
@@ -132,6 +133,8 @@ class OutputSpec(SpecModel):
     """How what is left becomes one number for each row and output."""
     batch_axis: int | None = semantic(None, ge=0)
     """The axis of the rows in this output (default: 0)."""
+    names: list[str] | None = semantic_if_given(None, min_length=1)
+    """Of a regression: what its outputs are called, in order (default: their positions); `explain.target` takes these names."""
 
 
 class Model(SpecModel):
@@ -143,6 +146,8 @@ class Model(SpecModel):
     """Path of the black box: ``.onnx``; perturbations run on it."""
     task: Literal["classification", "regression"] = semantic("classification")
     """What the model does."""
+    signature: str | None = semantic_if_given(None, min_length=1, max_length=200)
+    """Of a SavedModel: the signature that is called, by name (default: ``serving_default``, or the only one)."""
     output: str | int | OutputSpec | None = semantic(None)
     """Name or position of the output, where the model has several; or ``{name, select, reduce}`` where one holds more than
     a number for each row and output."""
@@ -295,23 +300,7 @@ class ExplainStep(Step):
 class Fill(SpecModel):
     """What a removed feature is replaced by; both directions start from it."""
 
-    kind: Literal[
-        "background",
-        "kmeans",
-        "conditional",
-        "mean",
-        "value",
-        "blur",
-        "noise",
-        "uniform",
-        "maximum_distance",
-        "inpaint",
-        "mask",
-        "delete",
-        "substitute",
-        "interpolation",
-        "fourier",
-    ] = semantic()
+    kind: FillKind = semantic()
     """``background``: training rows; ``mean``: their mean; ``value``: a constant; ``blur``: the row itself, blurred; others
     as their modality says. `pgx check` names those that suit the data."""
     size: int | None = semantic(None, ge=1, le=1000)
@@ -333,8 +322,9 @@ class Explain(SpecModel):
     a sum: differences are ratios of values."""
     target: str | Annotated[list[str], Field(min_length=1)] = semantic("predicted")
     """The class explained: ``predicted``, ``label``, or a class name. A list of those, or ``all``, explains several:
-    games from the same model rows, gradient methods at the price of each (of more than ten the first alone; of ``all``: the
-    predicted class). Comparisons, judgements and charts are about the first. Regression has no target."""
+    games from the same model rows, gradient methods and masks found by descent at the price of each (of more than ten the
+    first alone; of ``all``: the predicted class). Comparisons, judgements and charts are about the first. A regression has a
+    target where it has several outputs, and needs one then: a position from 0 or a name (``model.output: {names: [...]}``), a list of them, or ``all``."""
     rows: RowSelection = semantic(RowSelection.model_validate({"from": "test", "sample": 32}))
     """The rows explained."""
     features: FeatureChoice = semantic(FeatureChoice())

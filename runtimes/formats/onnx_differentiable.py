@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from runtimes.formats.onnx_file import attributes
 from runtimes.formats.onnx_graphs import model_of_body, names_from_outside, nested_graphs, written_out
 from runtimes.formats.onnx_rounding import cuts, straight
+from runtimes.formats.onnx_written_rounding import written_out_in
 from runtimes.formats.tf_operators import operators
 from runtimes.formats.tf_operators.declaring import Use
 from runtimes.target import TensorFacts
@@ -117,10 +118,14 @@ def lacks_gradient(model: Any, output: str, inputs: Sequence[TensorFacts], given
     graph = Graph.of(model, output, given=given)
     live = {*given, *(tensor.name for tensor in inputs)}
     last = ""
+    written = written_out_in(graph.uses)
     for use in graph.uses:
         refused = _refused(use, model.opset_import)
         if refused:
             return refused
+        made = use.outputs[0] if live.intersection(use.inputs) else ""
+        if made in written.unsure or (made in written.casts and not use.straight):
+            return f"{named(use)} has no gradient here: {_OF_SIZE if made in written.unsure else _AS_WHOLE}"
         if live.intersection(use.inputs):
             if cuts(use):
                 last = named(use)
@@ -129,6 +134,10 @@ def lacks_gradient(model: Any, output: str, inputs: Sequence[TensorFacts], given
     if output not in live:
         return f"its gradient is 0 everywhere: {last or 'no input'} {'cuts' if last else 'reaches'} the output{' off' * bool(last)}"
     return None
+
+
+_OF_SIZE = "it rounds to steps of a size that depends on the row, and the slope of that size is all that would be left"
+_AS_WHOLE = "what it rounds to is read as whole numbers, which have no slope"
 
 
 def _refused(use: Use, opsets: Any) -> str | None:

@@ -27,7 +27,7 @@ from runtimes.formats.onnx_layers import Inside, inside_of, layer_facts
 from runtimes.formats.onnx_linear import Affine, read_linear
 from runtimes.formats.onnx_logs import trees_below, with_logs
 from runtimes.formats.onnx_metadata import class_names, feature_names
-from runtimes.formats.onnx_outputs import OutputFacts, Shape, output_facts, rows_of_output, with_rows_joined
+from runtimes.formats.onnx_outputs import OutputFacts, Shape, output_facts, with_rows_joined
 from runtimes.formats.onnx_relevance import ways_of
 from runtimes.formats.onnx_rounding import first_rounding, is_coarse
 from runtimes.formats.onnx_trees import Ensemble, read_ensemble
@@ -81,8 +81,10 @@ def facts_of(path: Path, view: View | None = None) -> ModelFacts:
     inside = Inside() if white.lacks else inside_of(path, model, view.output, white.cut)
     ways = Ways() if white.lacks else _ways(seen, tail, inputs, white, shapes)
     capabilities = _capabilities(plain, None if asked.shapes_output else read_linear(seen, tail))
-    lacks = _lacks(white, None if white.lacks else rows_of_output(seen, tail, shapes, inputs, asked))
+    # why there is no gradient; rules go wherever slopes do
+    lacks = {"Differentiable": white.lacks} if white.lacks else {}
     by_rules = frozenset() if lacks else frozenset({"RulePropagating"})
+    lacks |= {} if white.lacks else _lacking_inside(inside, first_rounding(model))
     return ModelFacts(
         format="onnx",
         structure=_structure(model, ensemble),
@@ -113,16 +115,21 @@ def _ways(model: Any, tail: Tail, inputs: Sequence[TensorFacts], white: WhiteBox
     return ways_of(model, tail.logits, white.cut or [one.name for one in inputs], shapes)
 
 
-def _lacks(white: WhiteBox, rows: int | None) -> dict[str, str]:
-    """Why there is no gradient, or no way back by rules."""
-    if white.lacks:
-        return {"Differentiable": white.lacks}
-    if rows is None:
-        return {}
-    return {
-        "RulePropagating": f"the ONNX file takes {rows} rows a call and no more, and rows go beside their references: export"
-        " it with a first axis of any size"
-    }
+def _lacking_inside(inside: Inside, rounding: str) -> dict[str, str]:
+    """Why nothing of a graph that has gradients can be looked into, or its ReLU cannot be found; with what to do."""
+    found = {}
+    if not inside.layers:
+        within = f", or holds whole numbers of which it does not say what they stand for ({rounding} rounds)"
+        found["LayerDifferentiable"] = (
+            "none of the ONNX file's operators weighs, activates, normalises, pools or joins rows of floats"
+            f"{within if rounding else ''}; name `model.keras`, or the file that it was exported from"
+        )
+    if rounding and "Rectified" not in inside.capabilities:
+        found["Rectified"] = (
+            f"none of the ONNX file's operators is a ReLU: {rounding} rounds to a range, and quantising often leaves a ReLU to"
+            " its end; name the file that it was quantised from"
+        )
+    return found
 
 
 def _capabilities(ensemble: Ensemble | None, affine: Affine | None) -> frozenset[str]:
@@ -171,11 +178,12 @@ def scores_of(tail: Tail, ensemble: Ensemble | None) -> frozenset[str]:
     if tail.activation == "softmax":
         return frozenset({"logit", "probability", "log_odds"})
     if tail.activation in ("sigmoid", "linear"):
-        return frozenset({"logit", "probability", "log_odds", "value"})
+        logs = {"log_value"} if tail.product else set()
+        return frozenset({"logit", "probability", "log_odds", "value"} | logs)
     # A plain sum may be below 0 in the next row, and so is no quantity to take the logarithm of. Of an end that nothing is
     # known of it is taken where it is asked for, and every answer is looked at, as log-odds are of probabilities.
-    logs = tail.node is not None and tail.node.op_type not in _REACHES_ZERO
-    return frozenset({"probability", "log_odds", "value"} | ({"log_value"} if logs else set()))
+    logs = {"log_value"} if tail.node is not None and tail.node.op_type not in _REACHES_ZERO else set()
+    return frozenset({"probability", "log_odds", "value"} | logs)
 
 
 def additive_scores(ensemble: Ensemble | None) -> frozenset[str]:

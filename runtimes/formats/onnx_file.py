@@ -154,6 +154,9 @@ class Tail:
     """Whether the scores are quantised: probabilities then sum to 1 only within their steps."""
     axis: int = -1
     """Of a softmax: the axis that sums to 1."""
+    product: bool = False
+    """Whether the scores are a product of two tensors that both depend on the row, as of a rate and the row's exposure: without
+    bounds like a sum, but no sum, and of one sign where both are."""
 
 
 def tail_of(path: Path, model: Any, output: str | int | None = None) -> Tail:
@@ -193,7 +196,23 @@ def tail_of(path: Path, model: Any, output: str | int | None = None) -> Tail:
         or _is_reshaped_sum(maker, makers, model)
         or (kind in _LABELLED and not is_label and not _is_linked(maker))
     )
-    return Tail(chosen.name, scores, "linear" if linear else "", scores, maker, rounded)
+    product = kind == "Mul" and all(_depends_on_row(operand, makers, model) for operand in maker.input)
+    return Tail(chosen.name, scores, "linear" if linear else "", scores, maker, rounded, product=product)
+
+
+def _depends_on_row(name: str, makers: Mapping[str, Any], model: Any) -> bool:
+    """Whether a tensor is made from an input of the model, and not from constants alone."""
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = {value.name for value in model.graph.input} - constants
+    waiting, seen = [name], {name}
+    while waiting:
+        at = waiting.pop()
+        if at in inputs:
+            return True
+        further = set(makers[at].input) - seen if at in makers else set()
+        waiting += further
+        seen |= further
+    return False
 
 
 def _is_reshaped_sum(node: Any, makers: Mapping[str, Any], model: Any) -> bool:

@@ -54,7 +54,10 @@ class LooksInsideRebuilt(LooksIntoLayers):
         noted = self.rebuilt.changed({name: noting(name) for name in unknown})
         traced = tf.function(lambda *tensors: self._by(noted, tensors), input_signature=self._specs(), autograph=False)
         traced.get_concrete_function()
-        return [one.of_sizes(seen[one.tensor].sizes()) for one in known if one.tensor in seen or one.shape is not None]
+        sizes = {name: given.sizes() for name, given in seen.items() if given.rank > 1}
+        return [
+            one.of_sizes(sizes.get(one.tensor, ())) for one in known if one.tensor in sizes or one.shape is not None
+        ]
 
     def _find(self, name: str) -> OnnxLayer:
         return next(one for one in self._known() if one.name == name)
@@ -109,11 +112,15 @@ def _keeping(layer: OnnxLayer, kept: list[Any], watch: Callable[[Any], None] | N
 
     def keep(given: Laid) -> Laid:
         tf, order = tensorflow(), layer.order(given.rank)
-        same = tf.identity(given.in_order(tf, order))
+        own = given.in_order(tf, order)
+        same = tf.identity(own if layer.steps is None else layer.steps.valued(own))
         if watch:
             watch(same)
         kept.append(same)
-        return Laid(same, order)
+        if layer.steps is None:
+            return Laid(same, order)
+        again = layer.steps.counted(same)
+        return Laid(tf.stop_gradient(own - again) + again, order)  # the very whole numbers
 
     return keep
 

@@ -6,18 +6,21 @@ say; what only moves numbers about (Reshape, Transpose, Cast) is none.
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from runtimes.formats.onnx_channels import channel_axes
 from runtimes.formats.onnx_classifiers import with_logits
 from runtimes.formats.onnx_differentiable import Graph
 from runtimes.formats.onnx_file import tail_of
 from runtimes.formats.onnx_graphs import written_out
 from runtimes.formats.onnx_logs import with_logs
+from runtimes.formats.onnx_whole_layers import KINDS as WHOLE
+from runtimes.formats.onnx_whole_layers import Steps, scaled_sums, standing_in, steps_of
 from runtimes.formats.tf_operators.declaring import Use
 from runtimes.target import LayerFacts
 
@@ -39,20 +42,14 @@ _POOLS = frozenset(
 _JOINS = frozenset({"Add", "Sub", "Mul", "Div", "Sum", "Mean", "Max", "Min", "Concat"})
 _ATTENDS = frozenset({"Attention", "MultiHeadAttention"})
 _RESIZES = frozenset({"Resize", "Upsample", "DepthToSpace", "SpaceToDepth"})
+_PRODUCTS = frozenset({"Gemm", "MatMul", "QGemm", "QLinearMatMul"})
 _FLATTENS = frozenset({"Flatten", "Reshape", "Squeeze"})
 """Operators that make a layer where a product reads what they give: the features that a last layer decides by."""
-KINDS = _WEIGHS | _ACTIVATES | _NORMALISES | _POOLS | _JOINS | _ATTENDS | _RESIZES
+KINDS = _WEIGHS | _ACTIVATES | _NORMALISES | _POOLS | _JOINS | _ATTENDS | _RESIZES | WHOLE
 """Operators that make a layer."""
-
-_CHANNELS_SECOND = frozenset(
-    {"Conv", "ConvTranspose", "DeformConv", "BatchNormalization", "InstanceNormalization", "LRN", "GroupNormalization"}
-    | {"MaxPool", "AveragePool", "LpPool", "GlobalMaxPool", "GlobalAveragePool", "GlobalLpPool"}
-    | {"DepthToSpace", "SpaceToDepth"}
-)
-"""Operators that say themselves that axis 1 holds the channels."""
-_CHANNELS_LAST = frozenset({"Gemm", "MatMul", "LayerNormalization", "RMSNormalization", "Attention"})
-
-_MOVES = frozenset({"Transpose", "Squeeze", "Unsqueeze"})
+_HOLDS_GRAPHS = frozenset({"If", "Loop", "Scan"})
+"""Operators that make a layer of what their own graphs compute, where that is known to be an entry a row: by its shape, or
+since it is what is asked for."""
 
 _ROWS = 1009
 """Rows that shapes are inferred for where the file leaves them open: a number that no other size of a network is."""
@@ -76,6 +73,8 @@ class OnnxLayer:
     """The axis of that tensor that holds the channels; None: the last."""
     shape: Sizes | None
     """Without rows, channels last; None: not known."""
+    steps: Steps | None = None
+    """Of a tensor of whole numbers: what they stand for, which is what is handed out."""
 
     def order(self, rank: int) -> tuple[int, ...]:
         """For each axis of its tensor, where it is handed out: rows first, channels last."""
@@ -119,22 +118,23 @@ def inside_of(path: Path, model: Any, output: str | int | None, cut: Sequence[st
 def _layers(model: Any, graph: Graph, cut: Sequence[str]) -> Iterator[OnnxLayer]:
     rows, shapes = _shapes(model)
     varied = _varied(model, graph.uses, cut)
-    channels: dict[str, int] = {}
+    channels = channel_axes(graph.uses, shapes)
+    whole, sums = steps_of(graph.uses), scaled_sums(graph.uses)
     named = Counter(use.name for use in graph.uses)
-    multiplied = {use.inputs[0] for use in graph.uses if use.kind in ("Gemm", "MatMul")}
+    multiplied = {use.inputs[0] for use in graph.uses if use.kind in _PRODUCTS}
     for use in graph.uses:
         made = use.outputs[0] if use.outputs else ""
         code, shape = shapes.get(made, (0, None))
-        axis = _channels(use, channels, shapes)
-        if axis is not None:
-            channels[made] = axis
+        axis, steps = channels.get(made), whole.get(made)
         is_layer = use.kind in KINDS or (use.kind in _FLATTENS and made in multiplied and len(shape or ()) == 2)
+        is_layer = is_layer or (use.kind in _HOLDS_GRAPHS and (shape is not None or use is graph.uses[-1]))
         if not is_layer or use.domain not in ("", "com.microsoft") or made not in varied:
             continue
-        if (code and code not in _FLOAT_CODES) or (shape is not None and (len(shape) < 2 or shape[0] != rows)):
+        has_values = steps is not None if made in whole else not code or code in _FLOAT_CODES
+        if not has_values or (shape is not None and (len(shape) < 2 or shape[0] != rows)):
             continue
         name = use.name if use.name and named[use.name] == 1 else made
-        yield OnnxLayer(name, use.kind, made, axis, _handed_out(shape, axis))
+        yield OnnxLayer(name, sums.get(made, use.kind), made, axis, _handed_out(shape, axis), steps)
 
 
 def layer_facts(layers: Sequence[OnnxLayer]) -> tuple[LayerFacts, ...]:
@@ -175,7 +175,7 @@ def _shapes(model: Any) -> tuple[int, dict[str, tuple[int, Sizes | None]]]:
 
     copy = onnx.ModelProto(ir_version=model.ir_version, opset_import=model.opset_import)
     copy.graph.name = model.graph.name
-    copy.graph.node.extend(model.graph.node)
+    copy.graph.node.extend(map(standing_in, model.graph.node))
     copy.graph.input.extend(model.graph.input)
     copy.graph.output.extend(onnx.ValueInfoProto(name=value.name) for value in model.graph.output)
     held = {tensor.name for tensor in model.graph.initializer}
@@ -203,44 +203,6 @@ def _typed(value: Any) -> tuple[int, Sizes | None]:
     if not said.HasField("shape"):
         return said.elem_type, None
     return said.elem_type, tuple(size.dim_value if size.HasField("dim_value") else None for size in said.shape.dim)
-
-
-def _channels(use: Use, known: Mapping[str, int], shapes: Mapping[str, tuple[int, Sizes | None]]) -> int | None:
-    """The axis of a node's tensor that holds the channels, where that is not the last one by its very nature."""
-    if use.domain == "" and use.kind in _CHANNELS_SECOND:
-        return 1
-    if use.kind in _CHANNELS_LAST:
-        return None
-    rank = _rank(use.outputs[0] if use.outputs else "", shapes)
-    for name in use.inputs:
-        axis = known.get(name)
-        if axis is None:
-            continue
-        if use.kind in _MOVES:
-            return _moved(use, axis, rank, _rank(name, shapes))
-        same = rank is None or _rank(name, shapes) in (None, rank)
-        return axis if same and use.kind not in ("Reshape", "Flatten") else None
-    return None
-
-
-def _moved(use: Use, axis: int, rank: int | None, before: int | None) -> int | None:
-    """Where an axis is after its tensor was turned, or has lost or won axes of size one; None: nowhere, or not known."""
-    if use.kind == "Transpose":
-        turn = use.attributes.get("perm")
-        return None if turn is None else list(turn).index(axis)
-    said = use.attributes.get("axes", use.constant(1) if use.has(1) else None)
-    many = rank if use.kind == "Unsqueeze" else before
-    if said is None or many is None:
-        return None
-    axes = {int(one) % many for one in said}
-    if use.kind == "Unsqueeze":
-        return [one for one in range(many) if one not in axes][axis]
-    return None if axis in axes else axis - sum(one < axis for one in axes)
-
-
-def _rank(name: str, shapes: Mapping[str, tuple[int, Sizes | None]]) -> int | None:
-    shape = shapes.get(name, (0, None))[1]
-    return None if shape is None else len(shape)
 
 
 def _handed_out(shape: Sizes | None, axis: int | None) -> Sizes | None:

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +156,8 @@ class Rebuilt:
                 "give `model.keras` for gradients",
             ) from error
         several = found if isinstance(found, tuple) else (found,)
+        if use.given:
+            several = tuple(replace(one, tensor=self._tf.stop_gradient(one.tensor)) for one in several)
         return {name: one for name, one in zip(use.outputs, several, strict=False) if name}
 
     def _body(self, use: Use, attribute: str, outside: Mapping[str, Any]) -> "_InnerGraph":

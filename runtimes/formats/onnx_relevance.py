@@ -1,6 +1,6 @@
 """Whether relevance finds its way through an ONNX graph that is rebuilt in TensorFlow, told from the file."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from runtimes.formats.onnx_differentiable import Graph, named
@@ -56,16 +56,55 @@ def ways_of(model: Any, output: str, inputs: Sequence[str], shapes: Shapes) -> W
         inputs: names of tensors of floats that it is explained by.
         shapes: of tensors, as far as they are known.
     """
-    makers = dict.fromkeys(inputs, "")
+    makers, dilated = dict.fromkeys(inputs, ""), ""
     found: list[Passed] = []
-    for at, use in enumerate(Graph.of(model, output, given=inputs).uses):
+    uses = Graph.of(model, output, given=inputs).uses
+    if any(use.given for use in uses):
+        # a row and the size of its steps are no two factors that share
+        reason = next(named(use) for use in uses if use.straight)
+        return Ways(reason, reason)
+    for at, use in enumerate(uses):
         name = f"{at}:{use.name}"
         read = [makers[one] for one in (use.inputs[2:3] if use.kind == "Attention" else use.inputs) if one in makers]
         if not any(one in makers for one in use.inputs) or (cuts(use) and use.kind not in _AS):
             continue
+        if (
+            not dilated
+            and use.kind in ("MaxPool", "LpPool")
+            and max(use.attributes.get("dilations", ()), default=1) > 1
+        ):
+            dilated = f"{named(use)}, whose windows are dilated"
         found.append(Passed(name, _kind(use, shapes), tuple(one for one in read if one), named(use)))
         makers |= {one: name for one in use.outputs if one}
-    return ways_through(found)
+    ways = ways_through(found)
+    return Ways(ways.without_rule or _shared_factor(uses, makers, shapes), ways.without_rescaling or dilated)
+
+
+def _shared_factor(uses: Sequence[Use], live: Container[str], shapes: Shapes) -> str:
+    """What stands on all groups of a convolution at once, in words, where it cannot be drawn into each of them."""
+    for use in uses:
+        if (
+            use.kind not in ("Conv", "ConvTranspose")
+            or use.attributes.get("group", 1) == 1
+            or use.inputs[0] not in live
+        ):
+            continue
+        shape = shapes.get(use.inputs[0], ())
+        if use.kind == "Conv" and 1 < len(shape) < 5 and shape[1] == use.attributes["group"]:
+            continue  # depthwise: one operation
+        readers = [one for one in uses if use.outputs[0] in one.inputs]
+        for one in readers:
+            others = [name for name in one.inputs if name != use.outputs[0]]
+            single = all(name in one.constants and one.constants[name].size == 1 for name in others)
+            if one.kind not in _AFFINE or single or any(name in live for name in others):
+                continue
+            turned = one.kind == "Sub" and one.inputs[0] != use.outputs[0]
+            if use.kind != "Conv" or len(readers) > 1 or one.kind == "Div" or turned:
+                return f"{named(one)} on a {use.kind} in groups"
+    return ""
+
+
+_AFFINE = frozenset({"BatchNormalization", "Add", "Sub", "Mul", "Div"})
 
 
 def _kind(use: Use, shapes: Shapes) -> str:

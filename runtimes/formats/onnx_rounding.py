@@ -9,7 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from runtimes.formats.onnx_graphs import graphs_of
+from runtimes.formats.onnx_written_rounding import Written, written_out_in
 from runtimes.formats.tf_operators import operators
 from runtimes.formats.tf_operators.declaring import Use
 from runtimes.formats.tf_operators.small_types import FLOATS
@@ -34,7 +37,8 @@ def straight(uses: Sequence[Use], outputs: Sequence[str]) -> list[Use]:
     for use in uses:
         for place, name in enumerate(use.inputs):
             readers.setdefault(name, []).append((use, place))
-    held = set(_made(uses))
+    written = written_out_in(uses)
+    held = set(_made(uses, written))
     while True:
         out = {
             name
@@ -42,19 +46,25 @@ def straight(uses: Sequence[Use], outputs: Sequence[str]) -> list[Use]:
             if name in outputs or not all(_takes(one, place, held) for one, place in readers.get(name, []))
         }
         # what carries several hands on floats only where all of them are
-        out |= {name for name in held if not all(one in held for one in _carried(makers[name]))}
+        out |= {name for name in held if not all(one in held for one in carried(makers[name]))}
         if not out:
             break
         held -= out
-    return [replace(use, straight=True) if _rounds(use) and use.outputs[0] in held else use for use in uses]
+    found = []
+    for use in uses:
+        whole = use.outputs[:1] if use.outputs else ("",)
+        cast = whole[0] in written.casts and whole[0] in held
+        goes = cast or whole[0] in written.roundings or (_rounds(use) and whole[0] in held)
+        found.append(replace(use, straight=goes, given=whole[0] in written.sizes))
+    return found
 
 
-def _made(uses: Sequence[Use]) -> Iterator[str]:
+def _made(uses: Sequence[Use], written: Written) -> Iterator[str]:
     """Whole numbers that are rounded to, and what is carried from them."""
     found: set[str] = set()
     for use in uses:
-        here: Sequence[str] = use.outputs[:1] if _rounds(use) else ()
-        if found.intersection(_carried(use)):
+        here: Sequence[str] = use.outputs[:1] if _rounds(use) or written.casts.intersection(use.outputs) else ()
+        if found.intersection(carried(use)):
             here = use.outputs
         found.update(name for name in here if name)
     yield from found
@@ -68,7 +78,8 @@ def _rounds(use: Use) -> bool:
     return operator is not None and operator.rounds and (use.kind != "QGemm" or use.has(7))
 
 
-def _carried(use: Use) -> Sequence[str]:
+def carried(use: Use) -> Sequence[str]:
+    """Those of a node's inputs whose numbers it hands on as they are."""
     if use.domain:
         return ()
     return use.inputs if use.kind == "Concat" else use.inputs[:1] if use.kind in _CARRYING else ()
@@ -83,7 +94,7 @@ def _takes(use: Use, place: int, held: set[str]) -> bool:
         return True
     if not use.domain and use.kind == "Cast":
         return use.attributes.get("to") in FLOAT_CODES
-    if use.inputs[place] in _carried(use):
+    if use.inputs[place] in carried(use):
         return all(name in held for name in use.outputs if name)
     return place in operator.wholes
 
@@ -91,7 +102,9 @@ def _takes(use: Use, place: int, held: set[str]) -> bool:
 def cuts(use: Use) -> bool:
     """Whether a node's slope is 0 everywhere."""
     operator = operators()[use.domain, use.kind]
-    if _rounds(use):
+    if use.given:
+        return True
+    if _rounds(use) or use.straight:
         return not use.straight
     return operator.flat or (use.kind == "Cast" and use.attributes.get("to") not in FLOAT_CODES)
 
@@ -109,7 +122,20 @@ def first_rounding(model: Any) -> str:
     """The first node that rounds to whole numbers, in words; empty where there is none."""
     kinds = {kind for (_, kind), operator in operators().items() if operator.rounds}
     for graph in graphs_of(model):
+        written = written_out_in([_looked_at(node, graph) for node in graph.node]).roundings
         for node in graph.node:
-            if node.op_type in kinds:
+            if node.op_type in kinds or written.intersection(node.output):
                 return f"the ONNX file's operator `{node.op_type}`" + (f" (node {node.name})" if node.name else "")
     return ""
+
+
+def _looked_at(node: Any, graph: Any) -> Use:
+    said = {one.name: one.i for one in node.attribute if one.name == "to"}
+    held = dict.fromkeys([one.name for one in graph.initializer], _SOME)
+    inputs = tuple(node.input)
+    constants = {name: held[name] for name in inputs if name in held}
+    return Use(node.op_type, said, 0, inputs, (), constants, node.domain, tuple(node.output), node.name)
+
+
+_SOME = np.zeros(())
+"""A constant whose value is not asked for."""

@@ -12,7 +12,7 @@ from runtimes.formats.saved_model_embedding import looked_up
 from runtimes.formats.saved_model_file import GraphNode, SavedModelFile, read_saved_model
 from runtimes.formats.saved_model_layers import inside, layer_facts
 from runtimes.formats.signature import refusing_disorder
-from runtimes.formats.tf_graph_relevance_paths import Ways, ways_through_signature
+from runtimes.formats.tf_graph_relevance_paths import Ways, first_own_rounding, ways_through_signature
 from runtimes.powers import NO_POWERS
 from runtimes.target import ModelFacts, ModelFileError
 
@@ -50,7 +50,7 @@ class End:
 @refusing_disorder("a SavedModel")
 def saved_model_facts(path: Path, view: View | None = None) -> ModelFacts:
     """Read a SavedModel's facts without TensorFlow, as it will answer under a view. Raises `ModelFileError`."""
-    file = read_saved_model(path, view.powers if view else NO_POWERS)
+    file = read_saved_model(path, view.powers if view else NO_POWERS, view.signature if view else "")
     _refuse_unholdable(file)
     inputs, outputs = file.signature.inputs, file.signature.outputs
     chosen = output_position(file, view.output if view else None)
@@ -62,7 +62,8 @@ def saved_model_facts(path: Path, view: View | None = None) -> ModelFacts:
     embedded = looked_up(file, chosen)
     differentiable = has_gradient(inputs, embedded)
     cut = frozenset(name for names in embedded.values() for name in names)
-    layers = layer_facts(file, chosen, cut) if differentiable else ()
+    rounding = first_own_rounding(file, chosen) if differentiable else ""
+    layers = layer_facts(file, chosen, cut) if differentiable and not rounding else ()
     capabilities = {
         "Predictor",
         *(["Differentiable"] if differentiable else []),
@@ -71,7 +72,7 @@ def saved_model_facts(path: Path, view: View | None = None) -> ModelFacts:
     if differentiable and embedded:
         capabilities.add("EmbeddingDifferentiable")
     ways = ways_through_signature(file, chosen) if differentiable else Ways()
-    if differentiable and inputs[0].shape[0] is None:
+    if differentiable:
         capabilities.add("RulePropagating")
     return ModelFacts(
         format="keras",
@@ -92,7 +93,7 @@ def saved_model_facts(path: Path, view: View | None = None) -> ModelFacts:
         beside=file.beside,
         lacks={
             name: why
-            for name, why in _lacks(file, embedded, differentiable=differentiable).items()
+            for name, why in _lacks(file, embedded, rounding, differentiable=differentiable).items()
             if name not in capabilities
         },
         without_rule=ways.without_rule,
@@ -103,17 +104,18 @@ def saved_model_facts(path: Path, view: View | None = None) -> ModelFacts:
 _OF_LAYERS = ("LayerDifferentiable", "Rectified", "AttentionReadable", "RulePropagating", "TfExplained")
 
 
-def _lacks(file: SavedModelFile, embedded: Mapping[str, tuple[str, ...]], *, differentiable: bool) -> dict[str, str]:
+def _lacks(
+    file: SavedModelFile, embedded: Mapping[str, tuple[str, ...]], rounding: str, *, differentiable: bool
+) -> dict[str, str]:
     """Why a SavedModel offers no gradient, or nothing that needs layers, and what does."""
     no_layers = (
         "a SavedModel holds operations, and does not say which of them are a layer of Keras; name the `.keras` file that it was"
         " exported from"
     )
     found = dict.fromkeys(_OF_LAYERS, no_layers)
-    found["RulePropagating"] = (
-        f"its signature takes {file.signature.inputs[0].shape[0]} rows a call and no more, and rows go beside their references:"
-        " export it with a first axis of any size"
-    )
+    if rounding:
+        own = f"it brings a gradient of its own for {rounding}, which rounds, and layers are seen without it"
+        return {**found, "LayerDifferentiable": own, "Rectified": own}
     if differentiable:
         found["LayerDifferentiable"] = (
             "none of its operations weighs, activates, normalises, pools or joins rows of floats"

@@ -15,7 +15,7 @@ from runtimes.formats.protobuf_wire import entries, number, numbers, part, parts
 from runtimes.formats.saved_model_names import OF_SAVING, OPERATIONS
 from runtimes.formats.signature import require_model_file
 from runtimes.powers import NO_POWERS, Powers
-from runtimes.target import ModelFileError, TensorFacts
+from runtimes.target import ModelFileError, NoSignatureError, TensorFacts
 
 NAME = "saved_model.pb"
 DEFAULT_SIGNATURE = "serving_default"
@@ -104,10 +104,16 @@ class SavedModelFile:
         return [*start, *[node for name in reach(start, self.functions) for node in self.functions[name].nodes]]
 
 
-def read_saved_model(path: Path, powers: Powers = NO_POWERS) -> SavedModelFile:
+def read_saved_model(path: Path, powers: Powers = NO_POWERS, signature: str = "") -> SavedModelFile:
     """Read and judge a SavedModel's ``saved_model.pb``, and what stands beside it, without TensorFlow.
 
+    Args:
+        path: the file.
+        powers: what it has been trusted to do.
+        signature: the one to call; empty: the default, or the only one.
+
     Raises:
+        NoSignatureError: it has none of that name.
         ModelFileError: no SavedModel of TensorFlow 2, damaged, or refused: file operations, Python, other processes.
     """
     require_model_file(path, _EXPECTED, _LIMIT_BYTES)
@@ -115,12 +121,12 @@ def read_saved_model(path: Path, powers: Powers = NO_POWERS) -> SavedModelFile:
         graphs = list(parts(memoryview(path.read_bytes()), 2))
         if len(graphs) != 1:
             raise ModelFileError(f"`{path.name}` holds {len(graphs)} graphs, not one", _AGAIN)
-        return _read(path, graphs[0], powers)
+        return _read(path, graphs[0], powers, signature)
     except (ValueError, IndexError, OSError) as error:
         raise ModelFileError(f"`{path.name}` is no SavedModel, or damaged: {error}", _AGAIN) from error
 
 
-def _read(path: Path, graph: memoryview, powers: Powers) -> SavedModelFile:
+def _read(path: Path, graph: memoryview, powers: Powers, wanted: str) -> SavedModelFile:
     objects = part(graph, 7)
     if not objects:
         raise ModelFileError(
@@ -132,7 +138,7 @@ def _read(path: Path, graph: memoryview, powers: Powers) -> SavedModelFile:
     concrete = [name for name, _ in entries(objects, 2)]
     saver = {_node_of(text(part(graph, 3), at)) for at in (1, 2, 3)}
     _refuse_operations(path, nodes, functions, concrete, saver, powers)
-    signature = _signature(path, dict(entries(graph, 5)))
+    signature = _signature(path, dict(entries(graph, 5)), wanted)
     return SavedModelFile(
         path,
         signature,
@@ -240,13 +246,18 @@ def _shape(raw: memoryview) -> tuple[int | None, ...] | None:
     return tuple(None if size < 0 else size for size in sizes)
 
 
-def _signature(path: Path, found: Mapping[str, memoryview]) -> Signature:
-    """The signature to call: the default, or the only one that there is."""
+def _signature(path: Path, found: Mapping[str, memoryview], wanted: str) -> Signature:
+    """The signature to call: the one that is wanted, or else the default, or the only one that there is."""
     named = {name: raw for name, raw in found.items() if not name.startswith("__")}
-    chosen = DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in named else next(iter(named), "")
-    if not named or (len(named) > 1 and chosen != DEFAULT_SIGNATURE):
-        told = f"the signatures {', '.join(sorted(named))}, none of them the default" if named else "no signature"
-        raise ModelFileError(f"`{path.name}` has {told}", f"save it with a signature named `{DEFAULT_SIGNATURE}`")
+    listed = ", ".join(sorted(named))
+    if not named:
+        raise ModelFileError(f"`{path.name}` has no signature", f"save it with one named `{DEFAULT_SIGNATURE}`")
+    if wanted and wanted not in named:
+        raise NoSignatureError(f"`{path.name}` has no signature `{wanted}`", f"its signatures are {listed}")
+    chosen = wanted or (DEFAULT_SIGNATURE if DEFAULT_SIGNATURE in named else next(iter(named)))
+    if not wanted and len(named) > 1 and chosen != DEFAULT_SIGNATURE:
+        told = f"`{path.name}` has the signatures {listed}, none of them the default"
+        raise ModelFileError(told, f"name the one to call: `model.signature: {min(named)}`")
     raw = named[chosen]
     given, tensors = ({name: text(info, 1) for name, info in entries(raw, at)} for at in (1, 2))
     inputs, outputs = (

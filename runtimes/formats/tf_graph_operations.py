@@ -39,6 +39,8 @@ class Operations:
         """Tensors whose numbers depend on those of the inputs."""
         self._shaped: set[str] = set()
         """Tensors that depend on how many rows there are, and on nothing else of the inputs."""
+        self._carrying: set[str] = set()
+        """Tensors that depend on inputs of floats by way of numbers that are not whole."""
         for operation in self.ordered:
             self._place(operation)
         self._ranges = self._limits()
@@ -46,6 +48,10 @@ class Operations:
     def _place(self, operation: Operation) -> None:
         names = [tensor.name for tensor in operation.outputs]
         read = [tensor.name for tensor in operation.inputs]
+        if self._inputs.intersection(names) or any(name in self._carrying for name in read):
+            self._carrying.update(
+                one.name for one in operation.outputs if not (one.dtype.is_integer or one.dtype.is_bool)
+            )
         if self._inputs.intersection(names):
             self._live.update(names)
         elif any(name in self._live for name in read):
@@ -57,9 +63,17 @@ class Operations:
         """Whether a tensor's numbers depend on those of the inputs."""
         return tensor.name in self._live
 
+    def carries(self, tensor: Any) -> bool:
+        """Whether a tensor holds numbers that change with inputs of floats: masks and what is made of positions do not."""
+        return tensor.dtype.is_floating and tensor.name in self._live and tensor.name in self._carrying
+
     def is_constant(self, tensor: Any) -> bool:
         """Whether a tensor is always the same."""
         return tensor.name not in self._live and tensor.name not in self._shaped
+
+    def is_shaped(self, tensor: Any) -> bool:
+        """Whether a tensor depends on how many rows there are, and on nothing else of the inputs."""
+        return tensor.name in self._shaped
 
     def lives_of(self, operation: Operation) -> list[Any]:
         """The inputs of an operation that depend on the model's inputs, each once."""
@@ -112,7 +126,8 @@ class Operations:
                     found[tensor.name] = (float(held.min()), float(held.max()))
                 continue
             given = [found.get(tensor.name, _ANY) for tensor in operation.inputs if tensor.dtype.is_floating]
-            limits = _limits_of(operation.type, given)
+            true = operation.type == "Cast" and operation.inputs[0].dtype.is_bool
+            limits = (0.0, 1.0) if true else _limits_of(operation.type, given)
             found |= {tensor.name: limits for tensor in operation.outputs}
         return found
 
@@ -120,6 +135,8 @@ class Operations:
 def _limits_of(kind: str, given: Sequence[Range]) -> Range:
     if kind in _RANGES:
         return _RANGES[kind]
+    if not given:  # what is cast from whole numbers, or from true and false
+        return _ANY
     if kind in _KEEPING:
         return min(low for low, _ in given), max(high for _, high in given)
     if kind == "Pad":
@@ -186,11 +203,13 @@ def again(operation: Operation, given: Sequence[Any]) -> list[Any]:
         count = counted if argument.number_attr else len(counted)
         said[name] = list(given[at : at + count])
         at += count
-    said |= {name: operation.get_attr(name) for name in attributes}
+    said |= {_CALLED_OTHERWISE.get(name, name): operation.get_attr(name) for name in attributes}
     found = getattr(tf.raw_ops, operation.type)(**said)
     return list(found) if isinstance(found, list | tuple) else [found]
 
 
+_CALLED_OTHERWISE = {"squeeze_dims": "axis"}
+"""Attributes that have another name in ``tf.raw_ops``."""
 _CALLED: dict[str, tuple[list[str], list[str]]] = {}
 
 
@@ -205,5 +224,5 @@ def _parameters(operation: Operation) -> tuple[list[str], list[str]]:
         own, attributes = [one.name for one in definition.input_arg], [one.name for one in definition.attr]
         others = iter([name for name in taken if name not in {*own, *attributes, "name"}])
         names = [name if name in taken else next(others) for name in own]
-        _CALLED[operation.type] = names, [name for name in attributes if name in taken]
+        _CALLED[operation.type] = names, [name for name in attributes if _CALLED_OTHERWISE.get(name, name) in taken]
     return _CALLED[operation.type]

@@ -14,6 +14,7 @@ from runtimes.formats.keras_relevance import Propagates
 from runtimes.formats.keras_runtime import tensorflow
 from runtimes.formats.onnx_slopes import columns_of, score_of
 from runtimes.formats.relevance_calls import PropagatesByRules
+from runtimes.formats.tf_graph_relevance_apart import DifferencesApart
 from runtimes.formats.tf_graph_relevance_rescale import Differences
 from runtimes.formats.tf_graph_relevance_rules import Backwards
 from runtimes.formats.tf_graph_relevance_steps import Steps
@@ -33,7 +34,8 @@ class PropagatesThroughGraph(PropagatesByRules):
         return backwards.outputs(arrays, whole=True)[0]
 
     def _side_by_side(self, both: list[Any]) -> Any:
-        return Differences(self._steps()).outputs(both, whole=False)[0]
+        apart = Differences if self._fixed is None else DifferencesApart
+        return apart(self._steps()).outputs(both, whole=False)[0]
 
     def _steps(self) -> Steps:
         made: Steps = self._once("steps", self._looked_at)
@@ -42,9 +44,7 @@ class PropagatesThroughGraph(PropagatesByRules):
     def _looked_at(self) -> Steps:
         tf = tensorflow()
         with tf.init_scope():  # outside of the trace that asks for it: weights are read here
-            # As many rows as come: references go beside them, also where every call has a fixed number.
-            specs = [tf.TensorSpec((None, *spec.shape[1:]), spec.dtype) for spec in self._specs()]
-            function = tf.function(self._answering, input_signature=specs, autograph=False)
+            function = tf.function(self._answering, input_signature=self._specs(), autograph=False)
             return Steps(frozen(function.get_concrete_function()))
 
 
@@ -56,8 +56,9 @@ class PropagatesThroughSignature(PropagatesThroughGraph, Propagates):
         return tensorflow().reshape(raw, (-1, int(np.prod(raw.shape[1:]))))
 
     def _is_single(self) -> bool:
-        outputs = self._steps().operations.frozen.outputs
-        return bool(self._steps().operations.frozen.spec(outputs[0])[0] == (None, 1))
+        graph = self._steps().operations.frozen
+        shape, _ = graph.spec(graph.outputs[0])
+        return shape is not None and shape[1:] == (1,)
 
 
 class PropagatesThroughRebuilt(PropagatesThroughGraph):

@@ -5,8 +5,13 @@ from dataclasses import dataclass
 
 from runtimes.formats import tf_graph_relevance_kinds as kinds
 from runtimes.formats.graph_layers import place_of
+from runtimes.formats.protobuf_wire import entries
 from runtimes.formats.saved_model_file import SavedModelFile
 from runtimes.formats.saved_model_layers import operations_of
+
+ROUNDING = frozenset({"Round", "Rint", "Floor", "Ceil", "QuantizeV2"})
+_OWN = "_gradient_op_type"
+"""The attribute that names an operation's gradient where it is another than that of its kind."""
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,30 @@ def ways_through(operations: Sequence[Passed]) -> Ways:
     shaped = _of_shapes(operations)
     rule = _first_without_rule(found, operations[-1].name, shaped) if operations else ""
     loop = next((one for one in operations if one.kind in kinds.LOOPS and one.name not in shaped), None)
-    return Ways(rule, "" if loop is None else _told(loop))
+    spread = {one.name for one in operations if one.kind.startswith("SpaceToBatch")}
+    # dilated windows: rows are the faster part of the axis that their largest is looked for beside
+    apart = next((one for one in operations if one.kind in kinds.POOLS and spread.intersection(one.reads)), None)
+    lost = loop or apart
+    return Ways(rule, "" if lost is None else _told(lost))
 
 
 def ways_through_signature(file: SavedModelFile, output: int) -> Ways:
     """The same for an output of a SavedModel, below its final activation."""
-    return ways_through([Passed(one.name, one.kind, one.inputs) for one in operations_of(file, output)])
+    ways = ways_through([Passed(one.name, one.kind, one.inputs) for one in operations_of(file, output)])
+    rounding = first_own_rounding(file, output)
+    return Ways(ways.without_rule or rounding, ways.without_rescaling or rounding)
+
+
+def first_own_rounding(file: SavedModelFile, output: int) -> str:
+    """The first operation that rounds, in words, where the model brings gradients of its own; empty where there is none.
+
+    The slope of a rounding is 0, and another one is what such a gradient is there for: whoever computes the operations one by
+    one, without it, is left with the slope of the scale that numbers are rounded by.
+    """
+    if not any(_OWN in dict(entries(node.raw, 5)) for node in file.reached()):
+        return ""
+    found = next((one for one in operations_of(file, output) if one.kind in ROUNDING), None)
+    return "" if found is None else _told(Passed(found.name, found.kind, ()))
 
 
 def _told(one: Passed) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from runtimes.formats import tf_graph_relevance_kinds as kinds
 from runtimes.formats.keras_relevance_rescale import averaged, elementwise, largest, pooled
 from runtimes.formats.keras_runtime import tensorflow
+from runtimes.formats.tf_graph_relevance_beside import beside_rows
 from runtimes.formats.tf_graph_relevance_rules import Trace
 from runtimes.formats.tf_graph_relevance_steps import Step
 from runtimes.formats.tf_graph_rows import MIXED
@@ -24,6 +25,10 @@ class Differences(Trace):
         if step.manner in _LINEAR:
             return self.plainly(tensor)
         operation, given = step.operation, step.sources[:1]
+        if not step.sources:
+            raise ValueError(
+                f"differences cannot be followed through the operation `{operation.type}` (`{operation.name}`)"
+            )
         rule: Callable[[Call], Call] = averaged
         if step.manner in ("passed", "centred"):
             call: Call = self.through(step)
@@ -38,6 +43,13 @@ class Differences(Trace):
                 # A product of two is straight enough for the middle of the line, of several for a few points.
                 rule = lambda one: averaged(one, by_product=True)  # noqa: E731
         return self._rows_first(step, tensor, given, call, rule)
+
+    def beside(self, tensor: Any, source: Any, given: Any) -> Any:
+        """What a tensor is beside as many rows as are given: of rows alone, or of rows and references.
+
+        Only those differ that are made for a number of rows, as a mask that is spread over them.
+        """
+        return beside_rows(self, tensor, source, given)
 
     def _rows_first(
         self, step: Step, tensor: Any, sources: Sequence[Any], call: Call, rule: Callable[[Call], Call]

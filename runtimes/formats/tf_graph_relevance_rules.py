@@ -68,7 +68,10 @@ class Trace:
         def call(x: Any) -> Any:
             found = {step.root: x}
             for operation in step.chain:
-                given = [found[one.name] if one.name in found else self.read(one) for one in operation.inputs]
+                given = [
+                    found[one.name] if one.name in found else self.beside(one, step.sources[0], x)
+                    for one in operation.inputs
+                ]
                 made = again(operation, given)
                 if operation.type in held:
                     made = [tf.stop_gradient(one) for one in made]
@@ -82,10 +85,17 @@ class Trace:
         places = {tensor.name: place for place, tensor in enumerate(step.sources)}
 
         def call(*terms: Any) -> Any:
-            given = [terms[places[one.name]] if one.name in places else self.read(one) for one in step.operation.inputs]
+            given = [
+                terms[places[one.name]] if one.name in places else self.beside(one, step.sources[0], terms[0])
+                for one in step.operation.inputs
+            ]
             return again(step.operation, given)[0]
 
         return call
+
+    def beside(self, tensor: Any, _source: Any, _given: Any) -> Any:
+        """What a tensor is beside other numbers ``_given`` of a source of its step."""
+        return self.read(tensor)
 
 
 class Backwards(Trace):
@@ -96,6 +106,10 @@ class Backwards(Trace):
         self._rules = rules
         self._boxes: dict[str, tuple[Any, Any] | None] = {}
         """What may stand in a tensor that is an input as it is, or moved and rescaled at most."""
+        self._biases: Values = {}
+        """By tensor, how much of a weighted sum is its bias, be it moved since, or let through by a gate."""
+        self._gated: set[str] = set()
+        """Those of them that a gate let through."""
 
     def starts(self, low: Sequence[Any] | None, high: Sequence[Any] | None) -> None:
         """Say what the elements of the inputs may be, where it is known."""
@@ -105,6 +119,11 @@ class Backwards(Trace):
     def made(self, tensor: Any, step: Step) -> Any:
         """What a step gives, with its rule backwards."""
         sources = [self.read(one) for one in step.sources]
+        self._note_bias(tensor, step)
+        if step.manner == "fixed":
+            return tensorflow().stop_gradient(self.plainly(tensor))
+        if step.manner == "shared" and step.operation.type in kinds.ADDING:
+            return self._added(tensor, step, sources)
         if step.manner == "summed":
             return self._summed(step, sources[0])
         if step.manner == "weighed":
@@ -129,18 +148,20 @@ class Backwards(Trace):
             operation = step.operation
             raise ValueError(f"there is no rule for the operation `{operation.type}` (`{operation.name}`)")
 
+        if not step.sources:
+            backwards(None)
         return routed(self.plainly(tensor), [self.read(one) for one in step.sources], backwards)
 
     def _note_moved(self, tensor: Any, step: Step) -> None:
         """Note what may stand in a tensor that is a moved or rescaled input."""
         if len(step.sources) != 1 or step.root not in self._boxes or step.operation.type not in _STILL:
             return
+        if any(one.dtype.is_floating and self.steps.operations.is_shaped(one) for one in step.operation.inputs):
+            return  # beside what a cell remembers at the beginning
         box, tf = self._boxes[step.root], tensorflow()
-        if box is None:
-            self._boxes[tensor.name] = None
-            return
-        ends = [self._one(tensor, step, end) for end in box]
-        self._boxes[tensor.name] = (tf.minimum(*ends), tf.maximum(*ends))
+        for made in _together(tensor, step):
+            ends = () if box is None else [self._one(made, step, end) for end in box]
+            self._boxes[made.name] = (tf.minimum(*ends), tf.maximum(*ends)) if ends else None
 
     def _one(self, tensor: Any, step: Step, x: Any) -> Any:
         given = [x if one.name == step.root else self.read(one) for one in step.operation.inputs]
@@ -162,6 +183,8 @@ class Backwards(Trace):
         sums = sums_of(operations, linear, x, self.read)
         rule = self._rule(linear.kind, linear.names, step.root in self._boxes)
         positive = operations.range(linear.data)[0] >= 0.0
+        if len(sums) == 1 and sums[0].bias is not None:
+            self._biases[step.operation.outputs[0].name] = sums[0].bias
         return self._by_rule(rule, sums, x, self._boxes.get(step.root), positive, _OF_FIRST)
 
     def _weighed(self, step: Step, x: Any) -> Any:
@@ -203,10 +226,49 @@ class Backwards(Trace):
         same = given.shape.rank == x.shape.rank and list(given.shape) == list(x.shape)
         if same and (step.root in self._boxes or self._spares_bias(step) or _is_activation(step)):
             return routed(given, [x], lambda relevance: [relevance])
-        return self._shared(self.over(step), [x])
+        return self._shared(self.over(step), [x], spares=self._spares_bias(step))
 
-    def _shared(self, call: Callable[..., Any], sources: list[Any], weight: float = 1.0) -> Any:
-        """In proportion to the terms of a sum, to the factors of a product alike."""
+    def _note_bias(self, tensor: Any, step: Step) -> None:
+        """Note how much of a tensor is a bias: of a weighted sum that was moved or gated, or all of it."""
+        if step.manner == "fixed":
+            self._biases[tensor.name] = self.plainly(tensor)
+            self._gated.add(tensor.name)
+        elif len(step.sources) == 1 and step.root in self._biases:
+            if step.manner == "plain":
+                for made in _together(tensor, step):
+                    self._biases[made.name] = self._one(made, step, self._biases[step.root])
+            elif step.manner == "gated":
+                self._biases[tensor.name] = self.over(step)(self._biases[step.root])
+                self._gated.add(tensor.name)
+
+    def _added(self, tensor: Any, step: Step, sources: list[Any]) -> Any:
+        """In proportion to the terms; where one was gated, without the biases that a rule leaves out of denominators.
+
+        That is one sum with a factor inside, as a GRU has it that resets what it has weighed already.
+        """
+        names = [one.name for one in step.sources]
+        if not self._gated.intersection(names) or not self._spares_bias(step):
+            return self._shared(self.over(step), sources)
+        tf = tensorflow()
+        made = self.plainly(tensor)
+        terms = [
+            term - self._biases[name] if name in self._biases else term
+            for name, term in zip(names, sources, strict=True)
+        ]
+
+        def backwards(relevance: Any) -> list[Any]:
+            with tf.GradientTape(watch_accessed_variables=False) as tape:
+                tape.watch(terms)
+                summed = self.over(step)(*terms)
+            slopes = tape.gradient(summed, terms, output_gradients=relevance / stabilised(summed, _SPARED))
+            return [term * slope for term, slope in zip(terms, slopes, strict=True)]
+
+        return routed(made, sources, backwards)
+
+    def _shared(
+        self, call: Callable[..., Any], sources: list[Any], weight: float = 1.0, *, spares: bool = False
+    ) -> Any:
+        """In proportion to the terms of a sum, to the factors of a product alike; to what is added too, unless it is spared."""
         tf = tensorflow()
 
         def backwards(relevance: Any) -> list[Any]:
@@ -214,7 +276,8 @@ class Backwards(Trace):
             with tf.GradientTape(watch_accessed_variables=False) as tape:
                 tape.watch(terms)
                 summed = call(*terms)
-            slopes = tape.gradient(summed, terms, output_gradients=relevance / stabilised(summed, _SPARED))
+            whole = summed - call(*map(tf.zeros_like, sources)) if spares else summed
+            slopes = tape.gradient(summed, terms, output_gradients=relevance / stabilised(whole, _SPARED))
             return [weight * term * slope for term, slope in zip(terms, slopes, strict=True)]
 
         return routed(call(*sources), sources, backwards)
@@ -246,6 +309,11 @@ def _without_offset(call: Callable[[Any], Any], x: Any, made: Any) -> Any:
             summed = call(x)
         slope = tape.gradient(summed, x, output_gradients=weights)
     return outer.gradient(slope, weights, output_gradients=x)
+
+
+def _together(tensor: Any, step: Step) -> list[Any]:
+    """What is made at once with a tensor: all parts of what is split."""
+    return list(step.operation.outputs) if step.operation.type in kinds.MOVED else [tensor]
 
 
 def _is_activation(step: Step) -> bool:

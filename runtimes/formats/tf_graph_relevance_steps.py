@@ -4,6 +4,7 @@ What frameworks write as several operations is one step here: a convolution with
 it, an activation made of elementary functions, a layer normalisation.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +15,7 @@ from runtimes.formats.tf_graph_operations import Operation, Operations, sides_of
 from runtimes.formats.tf_graph_relevance_sums import Linear, linear_of
 from runtimes.formats.tf_graph_rows import axes_of_rows
 from runtimes.formats.tf_graphs import FrozenGraph
+from runtimes.formats.tf_operators.declaring import GATED
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class Step:
     """What makes one tensor of numbers that depends on the inputs."""
 
     manner: str
-    """``plain``, ``passed``, ``affine``, ``shared``, ``winning``, ``gated``, ``summed``, ``weighed``, ``centred``, ``refused``."""
+    """``plain``, ``passed``, ``affine``, ``shared``, ``winning``, ``gated``, ``fixed``, ``summed``, ``weighed``, ``centred``,
+    ``refused``."""
     operation: Operation
     """The last one."""
     sources: tuple[Any, ...]
@@ -33,7 +36,7 @@ class Step:
     @property
     def root(self) -> str:
         """The name of the first source."""
-        return str(self.sources[0].name)
+        return str(self.sources[0].name) if self.sources else ""
 
 
 class Steps:
@@ -97,14 +100,15 @@ class Steps:
     def is_step(self, tensor: Any) -> bool:
         """Whether relevance may come to a tensor."""
         made = tensor.name not in self.operations.frozen.inputs
-        return made and tensor.dtype.is_floating and self.operations.is_live(tensor)
+        return made and self.operations.carries(tensor)
 
     def _place(self, operation: Operation) -> None:
         lives = [tensor.name for tensor in self.operations.lives_of(operation)]
         for output in operation.outputs:
             if not self.operations.is_live(output):
                 continue
-            whole = operation.type not in kinds.POINTWISE or not self._keeps_shape(operation)
+            at_place = operation.type in kinds.POINTWISE or operation.type == "Cast"
+            whole = not (at_place and self._keeps_shape(operation))
             for table, depths, ends in ((self._above, self._depths[0], False), (self._below, self._depths[1], whole)):
                 parent = None if ends else self._common(table, depths, lives)
                 table[output.name] = parent
@@ -131,7 +135,7 @@ class Steps:
         return found
 
     def _classified(self, operation: Operation, tensor: Any) -> Step:
-        lives = [one for one in self.operations.lives_of(operation) if one.dtype.is_floating]
+        lives = [one for one in self.operations.lives_of(operation) if self.operations.carries(one)]
         kind, own = operation.type, (operation,)
         linear = linear_of(self.operations, operation)
         if linear is not None:
@@ -160,6 +164,8 @@ class Steps:
         root = self._below.get(tensor.name)
         if len(lives) == 1 and len(self.operations.lives_of(operation)) == 1:
             manner = "passed" if root is not None else "shared"
+            if kind == "Mul" and GATED in _scopes(operation):
+                return Step("fixed", operation, (lives[0],), own)
             if kind in kinds.SCALING | kinds.ADDING | {"BiasAdd"} and (
                 kind not in kinds.DIVIDING or lives[0] is operation.inputs[0]
             ):
@@ -210,3 +216,8 @@ class Steps:
             return None
         source = self.operations.frozen.graph.get_tensor_by_name(root)
         return Step("centred", operation, (source,), tuple(chain))
+
+
+def _scopes(operation: Operation) -> set[str]:
+    """The scopes that an operation was written in, without the numbers that keep them apart."""
+    return {re.sub(r"_\d+$", "", one) for one in operation.name.split("/")[:-1]}

@@ -55,19 +55,35 @@ def linear_of(held: Operations, last: Operation) -> Linear | None:
         if operation.type not in _MOVING and not _is_constant_step(held, operation):
             return None
         lives = held.lives_of(operation)
-        if len(lives) != 1 or lives[0].name in held.frozen.inputs:
+        if len(lives) != 1 or lives[0].name in held.frozen.inputs or _widens(operation, lives[0]):
             return None
         after.insert(0, operation)
         operation = lives[0].op
     if not _has_constant_kernel(held, operation) or not _factors_fit(held, operation, after):
         return None
-    data, before = _before(held, operation.inputs[kinds.KERNELS[operation.type][0]])
+    data, before = _before(held, operation.inputs[_places(held, operation)[0]])
     products = [operation]
     spread = data.op.type == "DepthwiseConv2dNative" and _has_constant_kernel(held, data.op)
     if spread and _is_pointwise(operation) and not before:
         products.insert(0, data.op)
         data, before = _before(held, data.op.inputs[0])
     return Linear(data, tuple(before), tuple(products), tuple(after), _kind(products), _names(products, after))
+
+
+def _widens(operation: Operation, given: Any) -> bool:
+    """Whether a factor or summand has more places than what it stands on, which is then not one sum any more."""
+    if operation.type in _MOVING:
+        return False
+    made = operation.outputs[0].shape
+    return made.rank is not None and given.shape.rank is not None and list(made) != list(given.shape)
+
+
+def _places(held: Operations, product: Operation) -> tuple[int, int]:
+    """The positions of data and kernel among the inputs of a product: the kernel of some stands first."""
+    data, kernel = kinds.KERNELS[product.type]
+    if product.type in kinds.PRODUCTS and len(product.inputs) == 2 and held.is_constant(product.inputs[data]):
+        return kernel, data
+    return data, kernel
 
 
 def _before(held: Operations, data: Any) -> tuple[Any, list[Operation]]:
@@ -81,9 +97,9 @@ def _before(held: Operations, data: Any) -> tuple[Any, list[Operation]]:
 
 
 def _has_constant_kernel(held: Operations, operation: Operation) -> bool:
-    data, kernel = kinds.KERNELS[operation.type]
+    data, kernel = _places(held, operation)
     inputs = operation.inputs
-    return len(inputs) > kernel and held.is_live(inputs[data]) and held.is_constant(inputs[kernel])
+    return len(inputs) > max(data, kernel) and held.is_live(inputs[data]) and held.is_constant(inputs[kernel])
 
 
 def _is_constant_step(held: Operations, operation: Operation) -> bool:
@@ -103,7 +119,7 @@ def _is_constant_step(held: Operations, operation: Operation) -> bool:
 
 def _factors_fit(held: Operations, product: Operation, after: list[Operation]) -> bool:
     """Whether the factors behind a product can be drawn into its kernel: one for each column, or one for all."""
-    keeps, wide = True, _channels(product)
+    keeps, wide = True, _channels(held, product)
     for operation in after:
         if operation.type in _MOVING:
             (before,), made = held.lives_of(operation), operation.outputs[0]
@@ -125,8 +141,10 @@ def _keeps_last(held: Operations, operation: Operation) -> bool:
     return held.is_constant(turn) and int(held.value(turn)[-1]) == len(held.value(turn)) - 1
 
 
-def _channels(product: Operation) -> int | None:
+def _channels(held: Operations, product: Operation) -> int | None:
     """How many columns a product has, where its kernel has one slice for each of them."""
+    if _places(held, product) != kinds.KERNELS[product.type]:
+        return None
     found: int | None = product.outputs[0].shape[-1]
     if product.type == "Einsum":
         read, made = product.get_attr("equation").decode().split("->")
@@ -139,6 +157,8 @@ def _factor(held: Operations, operation: Operation) -> Array | None:
     if operation.type in kinds.NORMALISED:
         scale, variance = held.value(operation.inputs[1]), held.value(operation.inputs[4])
         return np.asarray(scale / np.sqrt(variance + operation.get_attr("epsilon")))
+    if operation.type == "Sub" and held.is_constant(operation.inputs[0]):
+        return np.asarray(-1.0)  # a constant less the sum
     if operation.type not in kinds.SCALING:
         return None
     constant = next(held.value(tensor) for tensor in operation.inputs if held.is_constant(tensor))
@@ -189,7 +209,7 @@ def sums_of(held: Operations, linear: Linear, x: Any, read: Read) -> list[Sums]:
     for place, product in enumerate(linear.products):
         last = place == len(linear.products) - 1
         before, after = () if place else linear.before, linear.after if last else ()
-        kernel = held.value(product.inputs[kinds.KERNELS[product.type][1]])
+        kernel = held.value(product.inputs[_places(held, product)[1]])
         for operation in after:
             factor = _factor(held, operation)
             if factor is not None:
@@ -229,7 +249,7 @@ def _turns_kernel(product: Operation) -> bool:
 def _applying(
     held: Operations, product: Operation, before: Sequence[Operation], moves: Sequence[Operation], read: Read
 ) -> Callable[[Any, Any], Any]:
-    data, weights = kinds.KERNELS[product.type]
+    data, weights = _places(held, product)
 
     def apply(x: Any, kernel: Any) -> Any:
         x = run(held, before, x, read)

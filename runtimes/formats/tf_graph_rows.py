@@ -1,5 +1,6 @@
 """Along which axis of each tensor of a frozen graph the rows stand."""
 
+from math import prod
 from typing import Any
 
 from runtimes.formats.keras_runtime import tensorflow
@@ -35,9 +36,22 @@ def axes_of_rows(frozen: FrozenGraph) -> dict[str, int]:
             if axis is None:
                 continue
             joined = sizes[axis] != _ROWS
-            mixes = operation.type in _SPREADING or any(one != axis for one in before)
+            mixes = operation.type in _SPREADING or _mixes(operation, before, axis, output)
             found[output.name] = MIXED if joined and mixes else axis
     return found
+
+
+def _mixes(operation: Any, before: list[int], axis: int, output: Any) -> bool:
+    """Whether an operation leaves rows on an axis that they share as the faster part of it."""
+    if MIXED in before:
+        return True
+    if operation.type == "Transpose":  # an axis that is shared already, at another place
+        size = operation.inputs[0].shape[before[0]] if before else None
+        return bool(size != output.shape[axis])
+    if operation.type == "Reshape" and before:
+        given, made = (list(shape)[:at] for shape, at in ((operation.inputs[0].shape, before[0]), (output.shape, axis)))
+        return None in (*given, *made) or prod(given) != prod(made)
+    return any(one != axis for one in before)
 
 
 def _in_order(graph: Any) -> list[Any]:

@@ -96,14 +96,14 @@ def open_model(path: Path, view: View) -> "RebuiltModel | RebuiltEmbedding":
         tables = read_tables(exposed, white.lookups, inputs, folder)
         handle = RebuiltEmbedding(RebuiltAbove(rebuilt, tables, setting), tables, inputs)
     else:
-        handle = (RebuiltByRules if setting.rows is None else RebuiltModel)(rebuilt, inputs, setting)
+        handle = RebuiltModel(rebuilt, inputs, setting)
     box = handle if isinstance(handle, RebuiltModel) else handle.above
     box.declared = lambda: inside_of(path, reading_of(path, view)[0], view.output, white.cut).layers
     _hold_against_runtime(path, exposed, handle)
     return handle
 
 
-class RebuiltModel(OnnxPredictor, LooksInsideRebuilt):
+class RebuiltModel(OnnxPredictor, LooksInsideRebuilt, PropagatesThroughRebuilt):
     """A model in one view with gradients, that can be looked into; see `runtimes.capabilities.Differentiable`."""
 
     def __init__(self, rebuilt: Rebuilt, inputs: tuple[TensorFacts, ...], setting: Setting) -> None:
@@ -213,11 +213,7 @@ class RebuiltModel(OnnxPredictor, LooksInsideRebuilt):
         }
 
 
-class RebuiltByRules(RebuiltModel, PropagatesThroughRebuilt):
-    """The same for a graph that takes any number of rows, so that references may go beside them."""
-
-
-class RebuiltAbove(RebuiltByRules):
+class RebuiltAbove(RebuiltModel):
     """A model above its tables: reads what they give, and the ids, of which masks are made."""
 
     def __init__(self, rebuilt: Rebuilt, tables: Tables, setting: Setting) -> None:

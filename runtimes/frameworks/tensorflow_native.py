@@ -42,7 +42,7 @@ from runtimes.formats.scores import (
 )
 from runtimes.formats.tf_graph_inside import LooksInsideGraph
 from runtimes.formats.tf_graph_relevance import PropagatesThroughSignature
-from runtimes.target import ModelFacts, ModelFileError, Target, TensorFacts
+from runtimes.target import ModelFacts, ModelFileError, NoSignatureError, Target, TensorFacts
 
 SAVED_MODEL = ".pb"
 """Suffix of a SavedModel's ``saved_model.pb``."""
@@ -71,7 +71,11 @@ def warm_up() -> None:
 
 def inspect(path: Path, view: View | None = None) -> ModelFacts:
     """Read static facts of a Keras file or SavedModel, as it will answer under a view. Raises `ModelFileError`."""
-    return saved_model_facts(path, view) if path.suffix.lower() == SAVED_MODEL else facts_of(path, view)
+    if path.suffix.lower() == SAVED_MODEL:
+        return saved_model_facts(path, view)
+    if view and view.signature:
+        raise NoSignatureError(f"`{path.name}` is no SavedModel, and has no signatures", "delete `model.signature`")
+    return facts_of(path, view)
 
 
 def open_model(path: Path, view: View) -> "KerasPredictor | LooksUp":
@@ -90,7 +94,7 @@ def open_model(path: Path, view: View) -> "KerasPredictor | LooksUp":
 def _open_saved_model(path: Path, view: View) -> "KerasPredictor | LooksUp":
     """Open a SavedModel by its signature; its variables stand beside it, or where the view says."""
     facts = saved_model_facts(path, view)
-    file = read_saved_model(path, view.powers)
+    file = read_saved_model(path, view.powers, view.signature)
     output = output_position(file, view.output)
     end = end_of(file, output)
     head = end.head
@@ -100,10 +104,9 @@ def _open_saved_model(path: Path, view: View) -> "KerasPredictor | LooksUp":
     arguments = (output, view, replace(head, activation="linear") if below else head, head)
     if "Differentiable" not in facts.capabilities:
         return KerasPredictor(model, file.signature.inputs, *arguments)
-    kind = SignatureByRules if "RulePropagating" in facts.capabilities else SignaturePredictor
     if "EmbeddingDifferentiable" in facts.capabilities:
-        return above_tables(file, model, lambda callee, inputs: kind(callee, inputs, *arguments))
-    handle = kind(model, file.signature.inputs, *arguments)
+        return above_tables(file, model, lambda callee, inputs: SignaturePredictor(callee, inputs, *arguments))
+    handle = SignaturePredictor(model, file.signature.inputs, *arguments)
     try:
         handle.trace()
     # TensorFlow raises whatever the gradient of an operation raises, or LookupError where there is none.
@@ -314,12 +317,8 @@ def _joined(parts: list[Floats]) -> Floats:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-class SignaturePredictor(DifferentiablePredictor, LooksInsideGraph):
+class SignaturePredictor(DifferentiablePredictor, LooksInsideGraph, PropagatesThroughSignature):
     """A SavedModel in one view with gradients, that can be looked into."""
-
-
-class SignatureByRules(SignaturePredictor, PropagatesThroughSignature):
-    """The same where it takes any number of rows, so that references may go beside them."""
 
 
 class KerasDifferentiable(DifferentiablePredictor, LooksInside, Propagates):

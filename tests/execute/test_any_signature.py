@@ -119,7 +119,8 @@ def test_images_with_channels_first(tmp_path: Path, held: str, said: bool) -> No
     np.savez(tmp_path / "rows.npz", image=images.transpose(0, 3, 1, 2) if held == "channels first" else images)
     model: dict[str, Any] = {"inputs": {"image": {"layout": "NCHW", "value_range": [0, 1]}}} if said else {}
     spec = project(tmp_path, zoo("channels first"), model, {"modality": "image", "train": {"path": "rows.npz"}})
-    changed(spec, {"features": {"superpixels": "patches", "size": 2}, "fill": {"kind": "value", "value": 0}})
+    fill = {"kind": "value", "value": 0}
+    changed(spec, {"target": "0", "features": {"superpixels": "patches", "size": 2}, "fill": fill})
     _, found = run(spec)
     values = found["values"].reshape(4, 3, 4)  # patches of 2 x 2 pixels: three down, four across
     chosen = images[found["row_ids"].astype(int)].astype(np.float64)
@@ -137,7 +138,8 @@ def test_other_signatures_need_no_word_or_one(tmp_path: Path, name: str) -> None
     x = RNG.normal(size=(20, 3))
     np.savez(tmp_path / "rows.npz", x=x)
     model = {"inputs": {"switch": {"fixed": [0]}}} if "flag" in name else {}
-    _, found = run(project(tmp_path, signature, model, {"modality": "tabular", "train": {"path": "rows.npz"}}))
+    spec = project(tmp_path, signature, model, {"modality": "tabular", "train": {"path": "rows.npz"}})
+    _, found = run(changed(spec, {"target": "0"}))
     rows = x[found["row_ids"].astype(int)]
     weights = {"Loop": [3, 0, 0], "If, with a flag that is fixed": [1.0, 4.0, -1.5]}.get(name, [0.5, 2.0, -0.75])
     bias = 0.0 if name == "Loop" else 0.1
@@ -232,6 +234,7 @@ def test_weights_beside_the_file_are_part_of_the_question(tmp_path: Path) -> Non
     signature, x = zoo("float32"), RNG.normal(size=(20, 3)).astype(np.float32)
     np.savez(tmp_path / "rows.npz", x=x)
     spec = project(tmp_path, signature, {}, {"modality": "tabular", "train": {"path": "rows.npz"}})
+    changed(spec, {"target": "0"})
     models = [signature.model(), signature.model()]
     weights = onnx.numpy_helper.to_array(models[1].graph.initializer[0])
     models[1].graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(3 * weights, "w"))

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pgx_compiler.methods.catalogue import catalogue
 from pgx_compiler.methods.declaration import Shape
 from pgx_compiler.methods.gradient import adversarial_examples as method
 from pgx_compiler.methods.gradient.adversarial_examples import AdversarialExamplesParams, adversarial_examples
@@ -201,6 +202,15 @@ def test_a_distance_is_held_against_the_nearest_row_of_another_decision():
     # decided by f0 > 0.45; range 2: boundary at 0.3 / 2 = 0.15 ranges, nearest other training row at 0.4: 0.35 / 2 = 0.175
     assert report.arrays["nearest_other_row"].tolist() == [pytest.approx(0.175)]
     assert value(report, "share_of_nearest") == pytest.approx(0.15 / 0.175, rel=1e-4)
+
+
+def test_without_training_rows_to_hold_it_against_a_distance_has_no_share_and_the_check_knows():
+    train = np.stack([np.linspace(-1, 1, 21), np.zeros(21)], axis=1)
+    rows, data = audit_of(np.array([[0.75, 0.0]]), train=train)
+    report = run(Linear(np.array([[0.0, 1.0], [0.0, 0.0]]), np.array([0.45, 0.0])), rows, data, compared=0)
+    assert value(report, "share_of_nearest") is None
+    declared = catalogue()["adversarial_examples"]
+    assert declared.short_of("share_of_nearest", declared.params(compared=0)) == {"compared": 1}
 
 
 def test_noise_of_the_same_size_does_less(inner):

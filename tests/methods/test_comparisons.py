@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from pgx_compiler.evidence.results import Attribution
+from pgx_compiler.methods.agreement._rounding import levelled
 from pgx_compiler.methods.agreement.rank_correlation import RankCorrelationParams, rank_correlation
 from pgx_compiler.methods.agreement.sign_agreement import SignAgreementParams, sign_agreement
 from pgx_compiler.methods.agreement.top_k_overlap import TopKOverlapParams, top_k_overlap, top_share
@@ -96,6 +97,66 @@ def test_zero_agrees_with_no_sign_and_zero_in_both_is_left_out():
     nothing = sign_agreement(said([[0, 0]]), said([[0, 0]]), SignAgreementParams(k=1))
     assert np.isnan(nothing.values).all()
     assert nothing.undefined
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_features_that_rounding_alone_keeps_from_zero_are_not_ranked_by_it(signed):
+    # Twice the same values, summed in another order: three inert features, and 0.3 as 0.1 + 0.2.
+    first = said([[0.0, 2.8e-17, 0.5, -1.4e-17, 0.3, -0.2]])
+    second = said([[-2.8e-17, 0.0, 0.5 - 1.1e-16, 0.0, 0.1 + 0.2, -0.2]])
+    np.testing.assert_allclose(rank_correlation(first, second, RankCorrelationParams(signed=signed)).values, [1.0])
+
+
+def test_the_order_of_what_is_small_but_no_rounding_counts():
+    # 3e-8 and 1e-8 of the largest: more than a billionth of it. Magnitudes 3 1 2 4 against 1 3 2 4 in their order:
+    # d = 2 2 0 0, rho = 1 - 6 * 8 / (4 * 15) = 0.2.
+    first, second = said([[3e-8, 1e-8, 2e-8, 1.0]]), said([[1e-8, 3e-8, 2e-8, 1.0]])
+    np.testing.assert_allclose(rank_correlation(first, second, RankCorrelationParams()).values, [0.2])
+    # What is large elsewhere makes nothing small here: every row has its own measure.
+    rows = (
+        said([[3e-8, 1e-8, 2e-8, 4e-8], [1.0, 2.0, 3.0, 4e9]]),
+        said([[1e-8, 3e-8, 2e-8, 4e-8], [2.0, 1.0, 3.0, 4e9]]),
+    )
+    # In the second row 1, 2 and 3 are within 4 of one another, a billionth of the largest: all three tie, in both.
+    np.testing.assert_allclose(rank_correlation(*rows, RankCorrelationParams()).values, [0.2, 1.0])
+
+
+def test_a_chain_of_values_each_next_to_the_last_is_one_value_wherever_its_features_stand():
+    # 0.9e-9 apart, the ends 1.8e-9: the one between them joins them, in whatever order they come.
+    chain = np.array([1.0 - 1.8e-9, 1.0 - 0.9e-9, 1.0, 0.5])
+    for order in ([0, 1, 2, 3], [2, 0, 3, 1], [1, 3, 2, 0]):
+        np.testing.assert_array_equal(levelled(chain[None, order]), [chain[[0, 0, 0, 3]][order]])
+    apart = np.array([[1.0, 1.0 - 3e-9, NAN, -np.inf, -np.inf]])
+    np.testing.assert_array_equal(levelled(apart), apart)
+
+
+def test_rows_whose_values_differ_by_rounding_alone_have_no_order():
+    found = rank_correlation(said([[0.1 + 0.2, 0.3]]), said([[1, 2]]), RankCorrelationParams())
+    assert np.isnan(found.values).all()
+    assert found.undefined
+
+
+def test_rounding_breaks_no_tie_for_the_top():
+    # 3 and three features alike but for rounding, k = 2: each has a third of a place, as above.
+    np.testing.assert_allclose(
+        top_share(np.array([[3.0, 0.3, -(0.1 + 0.2), 0.3 - 1e-16]]), 2), [[1, 1 / 3, 1 / 3, 1 / 3]]
+    )
+    # Explanations that say one thing, and else nothing but rounding: 1 for the first place; the other is anyone's of seven.
+    noise = np.random.default_rng(0).normal(0, 1e-17, (2, 8)) + np.eye(1, 8)
+    found = top_k_overlap(said(noise[:1]), said(noise[1:]), TopKOverlapParams(k=2))
+    np.testing.assert_allclose(found.values, [(1 + 7 * (1 / 7) ** 2) / 2])
+
+
+def test_rounding_has_no_sign():
+    # k = 4 looks at all: 5 and 2 agree, the others are zero in both.
+    found = sign_agreement(said([[5, 2, 1e-17, -3e-17]]), said([[7, 4, -1e-17, 0]]), SignAgreementParams(k=4))
+    np.testing.assert_allclose(found.values, [1.0])
+    # Against a sign of its own rounding agrees with none: 5 of two looked at.
+    half = sign_agreement(said([[5, 1e-17]]), said([[7, 1]]), SignAgreementParams(k=2))
+    np.testing.assert_allclose(half.values, [0.5])
+    # A billionth of another row's value is no rounding.
+    small = sign_agreement(said([[5, 2], [1e-17, -3e-17]]), said([[7, 4], [1e-17, 3e-17]]), SignAgreementParams(k=2))
+    np.testing.assert_allclose(small.values, [1.0, 0.5])
 
 
 def test_magnitudes_have_no_signs_to_agree():

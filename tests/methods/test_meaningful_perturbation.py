@@ -256,17 +256,55 @@ def test_each_row_draws_for_itself_and_has_features_of_its_own():
     np.testing.assert_allclose(found.values, [[1, 0, 0], [1, 0, 0]], atol=1e-12)
 
 
-def test_several_targets_get_masks_of_their_own_and_are_paid_for_each():
-    class Two(Handle):
+class Three(Handle):
+    """Each output reads a feature of its own and, a little, the fourth; further features are read by none."""
+
+    def scores(self, flat):
+        return 4.0 * flat[:, :3] + 0.1 * flat[:, 3:4]
+
+
+@pytest.mark.parametrize(
+    ("features", "steps", "times"),
+    # All 16 coalitions are fewer than 48 draws of 4 steps, and answer for every target; those of 10 features are not.
+    [(4, 4, 1), (10, 4, 3)],
+)
+def test_several_targets_share_all_coalitions_and_pay_for_a_descent_each(features, steps, times):
+    owners = FeatureMap(tuple(f"f{i}" for i in range(features)), {"x": np.arange(features)})
+    data = {"x": np.ones((2, features))}, np.array([2, 0]), References({"x": np.zeros((1, 1, features))}), owners
+    rows = Rows(*data, np.array([[0, 1, 2], [0, 1, 2]]))
+    method = catalogue()["meaningful_perturbation"]
+    params = method.params(steps=steps)
+    shape = Shape(2, features)
+    assert method.times_for_targets(params, shape, 3) == times
+    model = Three()
+    found = attribute(method, model, rows, params, seed=3)
+    # Beside the method's own rows, the two rows and the reference are scored once.
+    assert model.spent.forward == times * cost(params, shape).forward + 2 + 1
+    assert found.several.values.shape == found.several.standard_error.shape == (2, features, 3)
+    for place in range(3):
+        alone = attribute(method, Three(), Rows(data[0], np.full(2, place), *data[2:]), params, seed=3)
+        np.testing.assert_array_equal(found.several.values[:, :, place], alone.values)
+        np.testing.assert_array_equal(found.several.standard_error[:, :, place], alone.standard_error)
+        for row in np.flatnonzero(rows.target == place):  # what is told beside is told of each row's own target
+            assert {name: told[row] for name, told in found.notes.items()} == {
+                name: told[row] for name, told in alone.notes.items()
+            }
+    np.testing.assert_array_equal(found.values, found.several.values[[0, 1], :, [2, 0]])
+    if times == 1:
+        np.testing.assert_array_equal(found.several.values[0].T, np.eye(3, 4))
+
+
+def test_more_targets_than_would_be_paid_for_are_explained_where_all_coalitions_are_asked():
+    class Many(Handle):
         def scores(self, flat):
-            return flat @ np.array([[4.0, 0.0], [0.0, 4.0], [0.1, 0.1]])
+            return flat @ np.tile(np.eye(3), 5)
 
     owners = FeatureMap(("a", "b", "c"), {"x": np.arange(3)})
-    rows = Rows({"x": np.ones((1, 3))}, np.array([0]), References({"x": np.zeros((1, 1, 3))}), owners, np.array([[0, 1]]))  # fmt: skip
+    rows = Rows({"x": np.ones((1, 3))}, np.array([0]), References({"x": np.zeros((1, 1, 3))}), owners, np.arange(15)[None])  # fmt: skip
     method = catalogue()["meaningful_perturbation"]
-    found = attribute(method, Two(), rows, method.params())
-    np.testing.assert_allclose(found.several.values[0].T, [[1, 0, 0], [0, 1, 0]], atol=1e-12)
-    assert method.times_for_targets(method.params(), Shape(1, 3), 2) == 2
+    found = attribute(method, Many(), rows, method.params())
+    np.testing.assert_array_equal(found.several.values[0], np.tile(np.eye(3), 5))
+    assert method.times_for_targets(method.params(), Shape(1, 30), 15) is None
 
 
 def test_a_mask_deletes_more_than_the_same_area_by_occlusion_where_evidence_is_there_twice():

@@ -12,7 +12,20 @@ from runtimes.capabilities import LinearModel, TreeEnsemble, View
 from runtimes.formats.scores import log_of_values
 from runtimes.frameworks import onnx_runtime, onnx_tensorflow, reference
 from runtimes.target import ModelFileError
-from tests.log_link_models import BIAS, HIDDEN, LAST, READ, RECOVERED, ROWS, WEIGHTS, N, keras_network, model, trees
+from tests.log_link_models import (
+    BIAS,
+    HIDDEN,
+    LAST,
+    READ,
+    RECOVERED,
+    ROWS,
+    WEIGHTS,
+    N,
+    glm_logs,
+    keras_network,
+    model,
+    trees,
+)
 
 pytestmark = pytest.mark.frameworks
 
@@ -37,6 +50,61 @@ def test_onnx_files_answer_with_the_logarithm_of_what_they_answer(name, tmp_path
     np.testing.assert_allclose(found[:, 0], case.logs(ROWS), atol=3e-6)
     values = onnx_runtime.open_model(path, VALUES).predict({"x": ROWS})
     np.testing.assert_allclose(values[:, 0], np.exp(case.logs(ROWS)), rtol=3e-6)
+
+
+def with_exposure(end, **held):
+    """A rate of ``x``, made an amount by a second input: the exposure of each row."""
+    made = model([N("Gemm", ["x", "w", "b"], ["s"]), N("Exp", ["s"], ["e"]), *end], w=WEIGHTS, b=BIAS, **held)
+    made.graph.input.append(helper.make_tensor_value_info("exposure", onnx.TensorProto.FLOAT, [None, 1]))
+    return made
+
+
+EXPOSED = {
+    "as the file has it": ([N("Mul", ["e", "exposure"], ["y"])], 1.0),
+    "the other way round": ([N("Mul", ["exposure", "e"], ["y"])], 1.0),
+    "cast": ([N("Mul", ["e", "exposure"], ["p"]), N("Cast", ["p"], ["y"], to=1)], 1.0),
+    "in other units": ([N("Mul", ["exposure", "c"], ["years"]), N("Mul", ["e", "years"], ["y"])], 12.0),
+}
+
+
+@pytest.mark.parametrize("name", EXPOSED)
+@pytest.mark.parametrize("framework", [onnx_runtime, onnx_tensorflow])
+def test_a_rate_times_an_exposure_is_no_sum_and_its_logarithm_is_taken(name, framework, tmp_path):
+    end, unit = EXPOSED[name]
+    path = written(with_exposure(end, c=np.float32([unit])), tmp_path)
+    facts = onnx_runtime.inspect(path, LOGS)
+    assert {"value", "log_value"} <= facts.scores
+    assert "LinearModel" not in facts.capabilities
+    exposure = np.random.default_rng(2).uniform(0.1, 3.0, (len(ROWS), 1)).astype(np.float32)
+    handle = framework.open_model(path, LOGS)
+    # ln(exp(s) * units * exposure)
+    expected = glm_logs(ROWS) + np.log(unit * exposure[:, 0])
+    found = handle.predict({"x": ROWS, "exposure": exposure})
+    np.testing.assert_allclose(found[:, 0], expected, atol=3e-6)
+    if framework is onnx_tensorflow:
+        slopes = handle.gradient({"x": ROWS, "exposure": exposure}, np.zeros(len(ROWS), np.int64))
+        np.testing.assert_allclose(slopes["x"], np.tile(WEIGHTS[:, 0], (len(ROWS), 1)), atol=1e-5)
+        np.testing.assert_allclose(slopes["exposure"], 1 / exposure, rtol=1e-5)
+    exposure[3] = 0.0
+    with pytest.raises(ModelFileError, match="row 3 of those asked"):
+        handle.predict({"x": ROWS, "exposure": exposure})
+
+
+def test_a_product_with_what_is_made_of_constants_alone_is_a_sum_still(tmp_path):
+    nodes = [N("MatMul", ["x", "w"], ["z"]), N("Neg", ["c"], ["d"]), N("Mul", ["z", "d"], ["y"])]
+    facts = onnx_runtime.inspect(written(model(nodes, w=WEIGHTS, c=np.float32([2.0])), tmp_path))
+    assert facts.activation == "linear"
+    assert "log_value" not in facts.scores
+
+
+def test_a_classifier_that_ends_in_a_product_keeps_its_logits(tmp_path):
+    nodes = [N("MatMul", ["x", "w"], ["z"]), N("Sigmoid", ["z"], ["gate"]), N("Mul", ["z", "gate"], ["y"])]
+    w = np.random.default_rng(1).normal(0, 0.4, (5, 3)).astype(np.float32)
+    path = written(model(nodes, w=w), tmp_path)
+    assert "logit" in onnx_runtime.inspect(path).scores
+    z = ROWS.astype(np.float64) @ w
+    found = onnx_runtime.open_model(path, View("logit", "classification")).predict({"x": ROWS})
+    np.testing.assert_allclose(found, z / (1 + np.exp(-z)), atol=1e-5)
 
 
 @pytest.mark.parametrize("name", [name for name, case in READ.items() if case.capability])

@@ -17,7 +17,7 @@ from runtimes.formats import protobuf_wire as wire
 from runtimes.formats.keras_runtime import keras, tensorflow
 from runtimes.formats.saved_model_file import read_saved_model
 from runtimes.frameworks import tensorflow_native
-from runtimes.target import ModelFileError
+from runtimes.target import ModelFileError, NoSignatureError
 
 ROWS = np.random.default_rng(0).normal(size=(5, 4)).astype(np.float32)
 
@@ -246,6 +246,55 @@ def test_signatures_without_a_default_are_listed(folder: Path) -> None:
         tensorflow_native.inspect(pb(folder, "unnamed"))
 
 
+def several(place: Path, *names: str) -> Path:
+    """A SavedModel that doubles a row's first number under its first name, and weighs all four under the second."""
+    from runtimes.formats.keras_runtime import tensorflow
+
+    tf = tensorflow()
+    row = tf.TensorSpec((None, 4), tf.float32, name="x")
+    module = tf.Module()
+    module.weights = tf.Variable(np.arange(4, dtype=np.float32).reshape(4, 1))
+    calls = (lambda x: {"twice": 2.0 * x[:, :1]}, lambda x: {"sums": tf.matmul(x, module.weights)})
+    signatures = {}
+    for name, call in zip(names, calls, strict=False):
+        signatures[name] = tf.function(call, input_signature=[row], autograph=False)
+        setattr(module, name, signatures[name])
+    tf.saved_model.save(module, str(place), signatures=signatures)
+    return place / "saved_model.pb"
+
+
+@pytest.mark.frameworks
+def test_the_signature_that_is_named_is_called(tmp_path: Path) -> None:
+    path = several(tmp_path / "saved", "one", "other")
+    with pytest.raises(ModelFileError) as caught:
+        tensorflow_native.inspect(path)
+    assert caught.value.help == "name the one to call: `model.signature: one`"
+    weighed = {"one": np.array([2.0, 0, 0, 0]), "other": np.arange(4.0)}
+    for name, output, held in (("one", "twice", 0), ("other", "sums", 4)):
+        view = View("value", "regression", signature=name)
+        facts = tensorflow_native.inspect(path, view)
+        assert [one.name for one in facts.outputs] == [output]
+        assert facts.parameters == held  # the first reads none of the weights
+        handle = tensorflow_native.open_model(path, view)
+        np.testing.assert_allclose(handle.predict({"x": ROWS})[:, 0], ROWS @ weighed[name], atol=1e-6)
+        assert isinstance(handle, Differentiable)
+        slope = handle.gradient({"x": ROWS}, np.zeros(5, int))["x"]
+        np.testing.assert_allclose(slope, np.tile(weighed[name], (5, 1)), atol=1e-6)
+    with pytest.raises(NoSignatureError, match="no signature `two`") as missing:
+        tensorflow_native.inspect(path, View("value", signature="two"))
+    assert missing.value.help == "its signatures are one, other"
+
+
+@pytest.mark.frameworks
+def test_a_single_signature_is_taken_whatever_its_name_and_the_default_before_others(tmp_path: Path) -> None:
+    single = tensorflow_native.inspect(several(tmp_path / "single", "score"))
+    assert [one.name for one in single.outputs] == ["twice"]
+    path = several(tmp_path / "both", "score", "serving_default")
+    assert [one.name for one in tensorflow_native.inspect(path).outputs] == ["sums"]
+    named = tensorflow_native.inspect(path, View("value", signature="score"))
+    assert [one.name for one in named.outputs] == ["twice"]
+
+
 @pytest.mark.frameworks
 def test_a_cut_file_is_refused_at_every_length(folder: Path, tmp_path: Path) -> None:
     whole = pb(folder, "module").read_bytes()
@@ -323,3 +372,48 @@ def test_an_audit_names_the_folder_and_locks_every_file_of_it(
     # Other variables are another model.
     (tmp_path / "models" / "net" / "variables" / "variables.index").write_bytes(b"another")
     assert driver.compile(tmp_path / "audit.yaml").digest != plan.digest
+
+
+NAMED = """
+apiVersion: pgx/v1
+kind: Audit
+metadata: {name: named}
+model: {keras: models/two, task: regression, signature: other}
+data: {modality: tabular, train: {path: rows.csv, target: y}}
+explain:
+  rows: {from: train, sample: 4}
+  gradient: [{use: integrated_gradients}]
+"""
+
+
+@pytest.mark.frameworks
+def test_an_audit_names_the_signature(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from pgx_compiler import driver
+    from pgx_compiler.diagnostics.diagnostic import AuthorError
+
+    monkeypatch.setenv("PGX_STORE", str(tmp_path / "store"))
+    several(tmp_path / "models" / "two", "one", "other")
+    rows = np.random.default_rng(6).normal(size=(40, 5)).round(3)
+    lines = [",".join(map(str, row)) for row in rows]
+    (tmp_path / "rows.csv").write_text("\n".join(["a,b,c,d,y", *lines]) + "\n", "utf-8")
+    audit = tmp_path / "audit.yaml"
+
+    def plan_of(text: str) -> Any:
+        audit.write_text(text, "utf-8")
+        return driver.compile(audit)
+
+    plan = plan_of(NAMED)
+    ran = driver.run(audit, tmp_path / "run", engine="inline")
+    gap = {fact.id: fact.value for fact in ran.factsheet.facts}["explain.integrated_gradients.completeness_gap"]
+    assert isinstance(gap, float)
+    assert gap < 1e-5
+    # another signature is another question, asked of another model
+    other = plan_of(NAMED.replace("other", "one"))
+    assert other.digest != plan.digest
+    assert other.spec_digest != plan.spec_digest
+    assert [one.graph["model.keras"].params["signature"] for one in (plan, other)] == ["other", "one"]
+    with pytest.raises(AuthorError, match="has no signature `third`") as missing:
+        plan_of(NAMED.replace("other", "third"))
+    assert "its signatures are one, other" in str(missing.value)
+    with pytest.raises(AuthorError, match="names the signature of a SavedModel, and the audit names none"):
+        plan_of(NAMED.replace("keras: models/two", "onnx: m.onnx"))

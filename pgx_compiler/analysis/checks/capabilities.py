@@ -146,6 +146,8 @@ def refusal(context: Context, declaration: Declaration, step: str = "") -> str |
         return "; ".join(f"{name}: {reason}" for name, reason in reasons)
     if not declaration.capability:
         return None
+    if context.explains_outputs and "labels" in declaration.needs:
+        return "a label is one number, and several outputs are explained; name one: `explain.target`"
     file = runs_on(context, declaration, step)
     if file is None:
         has = listed(

@@ -14,7 +14,7 @@ from pgx_compiler.spec.source import Path_
 from runtimes import datasets
 from runtimes.datasets import DataFileError
 from runtimes.formats.saved_model_file import NAME as SAVED_MODEL_NAME
-from runtimes.target import ModelFileError, framework_for
+from runtimes.target import ModelFileError, NoSignatureError, framework_for
 from runtimes.texts import vocabulary
 
 NO_MODEL = Code(
@@ -30,7 +30,8 @@ UNKNOWN_SUFFIX = Code(
 UNUSABLE_MODEL = Code(
     5004,
     "unusable-model",
-    "The model file is damaged, not what its suffix says, or refused because it could run code of its own."
+    "The model file is damaged, not what its suffix says, without the signature that `model.signature` names, or refused"
+    " because it could run code of its own."
     " Model files are read statically; nothing in them is executed to check them.",
 )
 UNUSABLE_DATA = Code(
@@ -83,13 +84,18 @@ def _check_models(context: Context) -> None:
             try:
                 found = inspect_trusted(context, framework, path, sha256)
             except ModelFileError as error:
-                context.error(UNUSABLE_MODEL, error.reason, ("model", format_), error.help)
+                key = "signature" if isinstance(error, NoSignatureError) else format_
+                context.error(UNUSABLE_MODEL, error.reason, ("model", key), error.help)
             else:
                 trust = tuple(as_plain(_relative(text), grant) for grant in found.grants)
                 context.models[format_] = ModelFile(
                     path, _relative(text), sha256, found.facts, powers=found.powers, trust=trust
                 )
         context.models_known = context.models_known and format_ in context.models
+    if context.spec.model.signature and not named["keras"]:
+        message = "`model.signature` names the signature of a SavedModel, and the audit names none"
+        help_ = "name its folder: `model.keras: FOLDER`, or delete `signature`"
+        context.error(UNUSABLE_MODEL, message, ("model", "signature"), help_)
 
 
 def _check_data(context: Context) -> None:

@@ -1,7 +1,7 @@
 """Do the gates stand on facts that some step makes, with what each kind of fact needs?"""
 
 from pgx_compiler.analysis.context import Context
-from pgx_compiler.analysis.facts_made import FactName, facts_made
+from pgx_compiler.analysis.facts_made import FactName, facts_made, facts_not_asked
 from pgx_compiler.diagnostics.diagnostic import Code
 from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
 from pgx_compiler.spec.model import Gate
@@ -72,12 +72,27 @@ def _say_unknown(context: Context, fact: str, at: Path_, made: list[FactName]) -
         return  # its step may be one of those that were complained about
     if stage == "model" and _say_missing(context, fact, at):
         return
+    if _say_not_asked(context, fact, at):
+        return
     beside = [one.shown for one in made if one.shown.rpartition(".")[0] == fact.rpartition(".")[0]]
     near = _meant(fact, [name for one in made for name in ((one.shown,) if one.certain else one.members)])
     label = f"did you mean `{near}`?" if near else ""
     listed = beside or [one.shown for one in made if one.shown.startswith(f"{stage}.")] or [one.shown for one in made]
     help_ = f"facts: {quoted(listed, 20)}" if listed else "add a step that makes it"
     context.error(UNKNOWN_FACT, f"no step makes the fact `{shortened(fact)}`", at, help_, label)
+
+
+def _say_not_asked(context: Context, fact: str, at: Path_) -> bool:
+    """Say which parameters keep a step from making a fact that it knows."""
+    found = next((one for one in facts_not_asked(context) if one.name.covers(fact)), None)
+    if found is None:
+        return False
+    is_now = next(step.params for step in context.steps if step.id == found.step.id)
+    now = " and ".join(f"`{name}: {getattr(is_now, name)}`" for name in found.short_of)
+    least = " and ".join(f"`{name}: {number}`" for name, number in found.short_of.items())
+    message = f"`{shortened(found.step.id)}` does not make the fact `{shortened(fact)}` with {now}"
+    context.error(UNKNOWN_FACT, message, at, f"give the step at least {least} under `with`, or delete the gate")
+    return True
 
 
 def _meant(fact: str, known: list[str]) -> str | None:

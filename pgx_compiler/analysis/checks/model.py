@@ -1,10 +1,11 @@
 """Are the files one model, with the task, inputs and classes that the spec says?"""
 
-from pgx_compiler.analysis.checks.signature import output_name, output_path, settle_signature
+from pgx_compiler.analysis.checks.signature import UNFIT_OUTPUT, output_name, output_path, settle_signature
 from pgx_compiler.analysis.context import Context, listed
 from pgx_compiler.analysis.resolved import Format
 from pgx_compiler.diagnostics.diagnostic import Code
 from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
+from pgx_compiler.spec.model import OutputSpec
 from runtimes.target import ModelFacts, TensorFacts
 
 FILES_DISAGREE = Code(
@@ -17,7 +18,7 @@ CLASS_COUNT = Code(
     4002,
     "class-count",
     "`model.classes` names another number of classes than the model has outputs. A single sigmoid output counts as"
-    " two classes: not, and is.",
+    " two classes: not, and is. So it is with `names` of `model.output`, which are for the outputs of a regression.",
 )
 UNKNOWN_TENSOR = Code(
     3011,
@@ -27,7 +28,8 @@ UNKNOWN_TENSOR = Code(
 NOT_FOR_REGRESSION = Code(
     4003,
     "not-for-regression",
-    "Classes, class names as target, and selections by class belong to classification; `model.task` says regression.",
+    "Classes, class names as target, and selections by class belong to classification; `model.task` says regression. Of a"
+    " regression with several outputs `explain.target` says which are explained, by name or position.",
 )
 BAD_RANGE = Code(
     4004,
@@ -56,7 +58,20 @@ def check_model(context: Context) -> None:
         names = _matched(facts[main].inputs, other.inputs)
         context.renamed[format_] = {mine.name: theirs.name for mine, theirs in names}
     context.n_outputs = _columns(context, facts[main])
+    _say_which_output(context, facts[main])
     _settle_classes(context)
+
+
+def _say_which_output(context: Context, facts: ModelFacts) -> None:
+    """Warn where a regression has outputs of several names and the spec means none of them."""
+    named = [tensor.name for tensor in facts.outputs if tensor.dtype.startswith("float")]
+    if context.spec.model.task != "regression" or len(named) < 2 or output_name(context.spec.model.output) is not None:
+        return
+    message = (
+        f"the model has {len(named)} outputs, and nothing says which is audited: it is the first that holds numbers"
+    )
+    help_ = f"name one: `model.output: {shortened(named[0])}`; there are {quoted(named)}"
+    context.warn(UNFIT_OUTPUT, message, ("model", "task"), help_)
 
 
 def _matched(mine: tuple[TensorFacts, ...], theirs: tuple[TensorFacts, ...]) -> list[tuple[TensorFacts, TensorFacts]]:
@@ -142,12 +157,29 @@ def _check_declared(context: Context, facts: dict[Format, ModelFacts]) -> bool:
     return len(context.diagnostics) == said
 
 
+def _check_output_names(context: Context, n: int) -> None:
+    output = context.spec.model.output
+    names = output.names if isinstance(output, OutputSpec) else None
+    at = ("model", "output", "names")
+    if names is not None and len(names) != n:
+        message = f"{len(names)} outputs are named, but the model gives {n}"
+        context.error(CLASS_COUNT, message, at, "name each output, in order")
+    elif names is not None and len(set(names)) < n:
+        repeated = next(name for name in names if names.count(name) > 1)
+        message = f"the output `{shortened(repeated)}` is named twice"
+        context.error(CLASS_COUNT, message, at, "give each output a name of its own")
+
+
 def _settle_classes(context: Context) -> None:
     spec, n = context.spec.model, context.n_outputs
     assert n is not None
     if spec.task == "regression":
         context.classes = ()
+        _check_output_names(context, n)
         return
+    if isinstance(spec.output, OutputSpec) and spec.output.names is not None:
+        message = "the outputs of a classification are classes, and `model.classes` names them"
+        context.error(CLASS_COUNT, message, ("model", "output", "names"), "write `model.classes` instead", on="key")
     held = [file.facts.classes for file in context.models.values() if len(file.facts.classes) == n]
     names = spec.classes or list(held[0] if held else map(str, range(n)))
     if len(names) != n:

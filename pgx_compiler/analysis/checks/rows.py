@@ -38,13 +38,15 @@ UNKNOWN_ROW = Code(
 UNKNOWN_CLASS = Code(
     3032,
     "unknown-class",
-    "The class is none of `model.classes`. `explain.target` also takes `predicted`, `label` and `all`.",
+    "The class is none of `model.classes`. `explain.target` also takes `predicted`, `label` and `all`; of a regression with"
+    " several outputs its names (`model.output: {names: [...]}`; without them positions from 0) and `all`.",
 )
 TARGET_LIST = Code(
     4042,
     "target-list",
-    "A list under `explain.target` names classes, `predicted` or `label`, each once: all are explained from the same model"
-    " rows, and the first is what is compared and judged. A step with a `precision` asks on until every class has it. `all`"
+    "A list under `explain.target` names classes, `predicted` or `label`, each once: all are explained, and the first is"
+    " what is compared and judged. Games answer for all from the same model rows; gradient methods, and masks found by"
+    " descent, cost as much again for each. A step with a `precision` asks on until every class has it. `all`"
     " stands alone; of hundreds of classes it is said (a warning), since the values of each are kept and some methods fit a"
     " model to each.",
 )
@@ -156,7 +158,9 @@ def _absent(wanted: set[str], file: DataFile) -> tuple[list[str], set[str]]:
 def _check_target(context: Context) -> None:
     target, at = context.spec.explain.target, ("explain", "target")
     if context.spec.model.task == "regression":
-        if target != "predicted":
+        if context.outputs:
+            _check_outputs(context)
+        elif target != "predicted":
             context.error(NOT_FOR_REGRESSION, "regression has no target class", at, "delete `target`", on="key")
     elif isinstance(target, str):
         every = context.classes is not None and is_every_class(target, context.classes)
@@ -175,6 +179,39 @@ def _check_target(context: Context) -> None:
                 context.error(TARGET_LIST, message, here, "write `target: all`, or list the classes")
             else:
                 _check_class(context, one, here)
+
+
+def _check_outputs(context: Context) -> None:
+    """Of a regression with several outputs: those that are meant, by name or position."""
+    target, at, names = context.spec.explain.target, ("explain", "target"), context.outputs
+    here_they_are = f"one of: {quoted(names)}, `all`"
+    help_ = f'choose: `explain.target: "{names[-1]}"`, a list, or `all`; of an ONNX file also `model.output: {{select: [0]}}`'
+    if target == "predicted" and len(names) == 1:
+        return
+    if target == "predicted" and target not in names:
+        message = f"the model gives {len(names)} values a row, and nothing says which of them is audited"
+        said = at in context.document.keys
+        context.error(NOT_FOR_REGRESSION, message, at if said else ("model", "task"), help_)
+        return
+    if isinstance(target, str) and is_every_class(target, names):
+        if len(names) > MANY_CLASSES:
+            message = f"`all` explains {len(names)} outputs in every row, and keeps the values of each"
+            context.warn(TARGET_LIST, message, at, 'list those that matter: `target: ["0", "1"]`')
+        return
+    listed = [target] if isinstance(target, str) else list(target)
+    for index, one in enumerate(listed):
+        here = at if isinstance(target, str) else (*at, index)
+        if one in listed[:index]:
+            context.error(TARGET_LIST, f"`{shortened(one)}` is listed twice", here, "list every output once")
+        elif is_every_class(one, names):
+            message = "`all` stands in place of a list, not in one"
+            context.error(TARGET_LIST, message, here, "write `target: all`, or list the outputs")
+        elif one in OF_EACH_ROW and one not in names:
+            message = f"`{one}` is a class, and regression has none"
+            context.error(NOT_FOR_REGRESSION, message, here, here_they_are)
+        elif one not in names:
+            message = f"the model has no output `{shortened(one)}`"
+            context.error(UNKNOWN_CLASS, message, here, here_they_are)
 
 
 def _check_class(context: Context, target: str, at: Path_) -> None:

@@ -200,7 +200,8 @@ def _facts_of_keras(context: Context, file: ModelFile, fixed: Mapping[str, Any])
     facts: ModelFacts = file.facts
     if named is not None:
         try:
-            view = View("value", context.spec.model.task, named, powers=file.powers)
+            task, signature = context.spec.model.task, context.spec.model.signature or ""
+            view = View("value", task, named, powers=file.powers, signature=signature)
             facts = framework_for("keras").inspect(file.path, view)
         except ModelFileError as error:
             context.error(UNFIT_OUTPUT, error.reason, output_path(context.spec.model.output), error.help)

@@ -43,9 +43,11 @@ def inspect_trusted(context: Context, framework: Any, path: Path, sha256: str) -
         AuthorError: the trust file is not to be used.
     """
     powers, used = NO_POWERS, dict[Power, Grant]()
+    named = context.spec.model.signature if "keras" in framework.TARGET.formats else None
     for _ in range(_MOST_POWERS):
         try:
-            facts = framework.inspect(path, View("value", powers=powers)) if used else framework.inspect(path)
+            view = View("value", powers=powers, signature=named or "")
+            facts = framework.inspect(path, view) if used or named else framework.inspect(path)
         except ModelFileError as error:
             if not error.needs:
                 raise

@@ -61,6 +61,9 @@ def check_tuning(context: Context) -> None:
         message = "tuning needs a Keras file, and the audit has none"
         context.error(CANNOT_TUNE, message, ("tuning",), "give `model.keras`, or delete `tuning`", on="key")
         return
+    if len(context.outputs) > 1:
+        message = "tuning trains on labels of one number, and the model gives several values a row"
+        context.error(CANNOT_TUNE, message, ("tuning",), "tune a model with one output, or delete `tuning`", on="key")
     if not context.has_labels("train"):
         message = "tuning needs the labels of the training data"
         context.error(CANNOT_TUNE, message, ("tuning",), "name them: `data.train.target`", on="key")

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from pgx_compiler.evidence.results import Attribution, Scores
+from pgx_compiler.methods.agreement._rounding import levelled, without_noise
 from pgx_compiler.methods.declaration import Params, agreement
 from runtimes.capabilities import Floats
 
@@ -19,12 +20,14 @@ class SignAgreementParams(Params):
     up. More than there are: all."""
 
 
-@agreement(paper="https://arxiv.org/abs/2202.01602", laws=("identity", "exchange", "scale", "chance"))
+@agreement(paper="https://arxiv.org/abs/2202.01602", laws=("identity", "exchange", "scale", "chance"), version=2)
 def sign_agreement(first: Attribution, second: Attribution, params: SignAgreementParams) -> Scores:
     """Count for which share of the features that are top in either explanation both give the same sign.
 
     Unlike the "sign agreement" of the paper, which also demands that a feature is top in both, this looks at signs
     alone. Features that tie for the k-th place are all looked at. Zero agrees with no sign; zero in both is left out.
+    Values within a billionth of the row's largest magnitude are zero, and magnitudes so close to one another tie: rounding
+    alone keeps them apart.
 
     Reading:
         1: wherever one of the two says that a feature matters much, they agree whether it raised or lowered
@@ -41,7 +44,7 @@ def sign_agreement(first: Attribution, second: Attribution, params: SignAgreemen
     if not (first.signed and second.signed):
         values, reason = np.full(rows, np.nan), "one of the two explanations has no signs"
     else:
-        a, b = np.asarray(first.values, np.float64), np.asarray(second.values, np.float64)
+        a, b = (without_noise(np.asarray(one.values, np.float64)) for one in (first, second))
         looked_at = (_top(a, k) | _top(b, k)) & ~((a == 0) & (b == 0))
         count = looked_at.sum(axis=1)
         same = (looked_at & (np.sign(a) == np.sign(b))).sum(axis=1)
@@ -54,6 +57,6 @@ def sign_agreement(first: Attribution, second: Attribution, params: SignAgreemen
 
 def _top(values: Floats, k: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
     """Which features are among the k of largest magnitude, with all that tie for the last place."""
-    size = np.abs(values)
+    size = levelled(np.abs(values))
     found: np.ndarray[tuple[int, ...], np.dtype[np.bool_]] = size >= -np.partition(-size, k - 1, axis=1)[:, k - 1 : k]
     return found

@@ -7,6 +7,7 @@ import numpy as np
 from pydantic import Field
 
 from pgx_compiler.evidence.results import Attribution, Scores
+from pgx_compiler.methods.agreement._rounding import levelled
 from pgx_compiler.methods.declaration import Params, agreement
 from runtimes.capabilities import Floats
 
@@ -18,12 +19,13 @@ class TopKOverlapParams(Params):
     """How many features of largest magnitude count as top; ``auto``: a quarter of them, rounded up."""
 
 
-@agreement(paper="https://arxiv.org/abs/2202.01602", laws=("identity", "exchange", "scale", "chance"))
+@agreement(paper="https://arxiv.org/abs/2202.01602", laws=("identity", "exchange", "scale", "chance"), version=2)
 def top_k_overlap(first: Attribution, second: Attribution, params: TopKOverlapParams) -> Scores:
     """Count which share of the k features of largest magnitude two explanations of a row have in common.
 
     Where features tie for the last places, each counts in part: the value is then the mean over all ways to break
-    the ties, so that an explanation that says nothing scores what chance gives.
+    the ties, so that an explanation that says nothing scores what chance gives. Magnitudes of a row tie that are no farther
+    apart than a billionth of its largest: rounding alone keeps them apart.
 
     Reading:
         1: the same k features; 0: none in common; chance gives k divided by the number of features. The order
@@ -47,7 +49,7 @@ def top_k_overlap(first: Attribution, second: Attribution, params: TopKOverlapPa
 
 def top_share(values: Floats, k: int) -> Floats:
     """How likely each feature is among the k of largest magnitude, with ties broken at random; NaN rows stay NaN."""
-    size = np.abs(np.asarray(values, np.float64))
+    size = levelled(np.abs(np.asarray(values, np.float64)))
     last = -np.partition(-size, k - 1, axis=1)[:, k - 1 : k]
     above, tied = size > last, size == last
     places = k - above.sum(axis=1, keepdims=True)

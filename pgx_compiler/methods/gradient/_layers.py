@@ -13,7 +13,7 @@ from runtimes.target import ModelFacts
 Candidate = tuple[str, str, Sequence[int | None] | None]
 """Name, kind and shape of a layer; None: the file does not say it."""
 
-_CONVOLVES = ("Conv", "SeparableConv", "DepthwiseConv")
+_CONVOLVES = ("Conv", "SeparableConv", "DepthwiseConv", "QLinearConv")
 _KEEPS_PLACE = frozenset(
     {
         "Activation",
@@ -55,6 +55,7 @@ _KEEPS_PLACE = frozenset(
         "Div",
     }
     | {"RealDiv", "Max", "Min", "Minimum", "Concat", "ConcatV2"}
+    | {"QLinearAdd", "QLinearMul", "QLinearConcat", "QLinearLeakyRelu", "QLinearSigmoid"}
 )
 """Layers after a convolution that its output is usually taken behind: each place stays where it is. The words are those of
 files that hold layers, and of files that hold operations."""

@@ -27,9 +27,10 @@ def last_hidden_layer(facts: ModelFacts) -> str | None:
 
 
 _LAYERS = frozenset({"Dense", "LSTM", "GRU", "SimpleRNN", "Bidirectional", "While"})
-_PRODUCTS = frozenset({"MatMul", "Gemm", "BatchMatMulV2", "Einsum"})
+_PRODUCTS = frozenset({"MatMul", "Gemm", "BatchMatMulV2", "Einsum", "MatMulInteger", "QLinearMatMul", "QGemm"})
 _FOLLOW = frozenset({"Add", "AddV2", "BiasAdd", "Relu", "Relu6", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Gelu"})
 _FOLLOW |= {"Sigmoid", "Tanh", "Softplus", "Clip", "HardSwish", "Swish", "Mish"}
+_FOLLOW |= {"QLinearAdd", "QLinearLeakyRelu", "QLinearSigmoid"}
 """Operations that a file without layers writes out behind a product: its bias and its activation."""
 
 

@@ -145,7 +145,8 @@ def _frame(data: AuditData) -> _Frame:
 
 def _outputs(data: AuditData, params: ActivationMaximisationParams) -> tuple[list[int], list[str]]:
     if data.task == "regression" or not data.classes:
-        return [0], ["value"]
+        columns, called = data.value_columns
+        return list(columns), list(called)
     missing = [name for name in params.classes if name not in data.classes]
     if missing:
         raise UnfitParams(f"there are no classes {listing(missing)}; there are {listing(data.classes, 12)}")

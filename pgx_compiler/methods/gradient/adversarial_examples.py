@@ -95,6 +95,7 @@ def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
         "changed_by_noise",
         "share_flat",
     ),
+    measures_from={"share_of_nearest": {"compared": 1}},
 )
 def adversarial_examples(
     model: Differentiable, rows: Rows, data: AuditData, params: AdversarialExamplesParams, rng: np.random.Generator

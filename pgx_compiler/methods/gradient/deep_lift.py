@@ -55,8 +55,7 @@ def deep_lift(model: RulePropagating, rows: Rows, params: DeepLiftParams) -> Map
         Where a layer masks steps (zeros, say), a reference may be masked otherwise than the row, and what that changes is
         nobody's: the values then miss the difference, which `completeness_gap` shows.
         Of SavedModels and ONNX files, which hold operations and no layers, attention is followed product by product, where
-        a Keras layer of attention is one function: both add up, and share out otherwise. Graphs with loops and graphs of a
-        fixed number of rows are refused.
+        a Keras layer of attention is one function: both add up, and share out otherwise. Graphs with loops are refused.
     """
     references = len(rows.references)
     maps = {name: np.zeros(array.shape) for name, array in rows.inputs.items()}

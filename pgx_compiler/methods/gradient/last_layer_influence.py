@@ -87,6 +87,8 @@ def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
     """A last layer that is fitted as the formulas take it to be."""
     if facts.activation == "exp" or score == "log_value":
         return "they are worked out for classes and for squared errors of a plain sum; this last layer is fitted through a log"
+    if score == "value" and shape.outputs > 1:
+        return "a label of a regression is one number, and this model gives several values a row"
     return None
 
 

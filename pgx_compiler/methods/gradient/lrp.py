@@ -105,9 +105,8 @@ def lrp(model: RulePropagating, rows: Rows, params: LrpParams) -> FeatureValues:
         Of Keras files it is the layers that rules are applied to; of SavedModels and ONNX files, which hold operations, it is
         what is known again in them: weighted sums with their bias and normalisation, activations, poolings, sums, gates,
         attention, normalisations over a row. Both give the same, but for what a layer counts as one and a graph writes out:
-        of attention the rule for the first layer reaches the values alone, and recurrent cells part the sums of inputs and of
-        memory. Loops, a softmax that is no gate and operations without a rule are refused by name, and so are graphs of a
-        fixed number of rows.
+        of attention the rule for the first layer reaches the values alone, and a GRU that resets what it has weighed parts the
+        sums of inputs and of memory. Loops, a softmax that is no gate and operations without a rule are refused by name.
     """
     chosen = params.model_dump(include={"composite", "epsilon", "gamma", "alpha", "beta", "biases", "first"})
     rules = rules_of(**chosen)

@@ -160,8 +160,8 @@ def _slopes(
     """Names of the outputs that are asked, and how the score of each changes with the channels in rows of its class."""
     split = data.test if data.test is not None and data.test.labels is not None else data.train
     if data.task == "regression" or not data.classes:
-        chosen = [among(np.arange(len(split)), params.rows_of_class, rng)]
-        columns, names = [0], ["value"]
+        columns, names = list(data.value_columns[0]), list(data.value_columns[1])
+        chosen = [among(np.arange(len(split)), params.rows_of_class, rng) for _ in columns]
     else:
         missing = [name for name in params.classes if name not in data.classes]
         if missing:

@@ -19,7 +19,7 @@ def joined(parts: list[str]) -> str:
 def score_words(row: TableRow) -> str:
     """``log odds of bad``."""
     name = row.table.score_name.replace("_", " ")
-    return name if row.table.task == "regression" else f"{name} of {row.table.outputs[row.target]}"
+    return name if len(row.table.outputs) == 1 else f"{name} of {row.table.outputs[row.target]}"
 
 
 def changed_row(

@@ -52,12 +52,13 @@ def loss_of(table: Table, wanted: LossName) -> Loss:
     if classifies != (name in ("log_loss", "error_rate")):
         raise UnfitParams(f"the loss `{name}` is not for {table.task}")
     if not classifies:
-        if len(table.outputs) != 1:
-            raise UnfitParams(f"a label is one number, but the model gives {len(table.outputs)} values a row")
+        if len(table.focus) != 1:
+            raise UnfitParams(f"a label is one number, but {len(table.focus)} outputs of the model are explained")
+        column = int(table.focus[0])
         power = 2 if name == "squared_error" else 1
         # labels stand beside values, whatever the scale is in which the model is explained
         said_of = np.exp if table.score_name == "log_value" else np.asarray
-        return Loss(name, said_of, lambda said, y: np.abs(said[:, 0] - y.astype(np.float64)) ** power)
+        return Loss(name, said_of, lambda said, y: np.abs(said[:, column] - y.astype(np.float64)) ** power)
     if table.score_name == "value":
         if name == "log_loss":
             raise UnfitParams("the log loss needs probabilities, and `explain.score` is `value`; ask for `error_rate`")

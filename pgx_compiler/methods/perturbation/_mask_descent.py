@@ -142,19 +142,25 @@ class _Objective:
         return np.asarray(features * (slope + self.wanted.smoothness * rise) + self.wanted.area, np.float64)
 
 
-def find_masks(game: Game, wanted: Wanted, rng: np.random.Generator) -> Found:
-    """The best set of all, where asking for all costs no more; else the ends of independent descents."""
-    return _of_all(game, wanted) if wanted.is_exact(game.n_features) else _by_descent(game, wanted, rng)
+def find_masks(game: Game, wanted: Wanted, rng: np.random.Generator) -> list[Found]:
+    """For each target the best set of all, where asking for all costs no more; else the ends of independent descents.
 
-
-def _of_all(game: Game, wanted: Wanted) -> Found:
+    All coalitions are asked once, whatever the targets. A descent goes by the worth of one: the game must have no other.
+    """
+    if not wanted.is_exact(game.n_features):
+        return [_by_descent(game, wanted, rng)]
     masks, worths = all_coalitions(game)
-    worth = worths[:, 0] if wanted.deletion else -worths[:, 0]
-    scale = _distance(float(worths[-1, 0]), float(worths[0, 0])) or float(np.ptp(worth)) or 1.0
+    pairs = neighbours(game.features)
+    return [_of_all(masks, own, pairs, wanted) for own in worths.T]
+
+
+def _of_all(masks: Masks, worths: Floats, pairs: Integers, wanted: Wanted) -> Found:
+    worth = worths if wanted.deletion else -worths
+    scale = _distance(float(worths[-1]), float(worths[0])) or float(np.ptp(worth)) or 1.0
     chosen = ~masks if wanted.deletion else masks
-    found = _Objective(scale, neighbours(game.features), wanted).of(worth, chosen)
+    found = _Objective(scale, pairs, wanted).of(worth, chosen)
     best = found <= found.min() + ROUNDING * max(1.0, float(np.ptp(found)))
-    left = float(worths[best, 0].mean())
+    left = float(worths[best].mean())
     return Found(chosen[best].astype(np.float64), left, converged=True, exact=True)
 
 

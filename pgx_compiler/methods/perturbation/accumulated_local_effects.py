@@ -59,6 +59,7 @@ def cost(params: AccumulatedLocalEffectsParams, shape: Shape) -> Cost:
     paper="https://doi.org/10.1111/rssb.12377",
     cost=cost,
     measures=("range_{feature}", "monotone_{feature}", "interaction_{pair}"),
+    measures_from={"interaction_{pair}": {"pairs": 1}},
     laws=("unread_feature",),
 )
 def accumulated_local_effects(table: Table, params: AccumulatedLocalEffectsParams, rng: np.random.Generator) -> Report:

@@ -53,6 +53,7 @@ def cost(params: FriedmanHParams, shape: Shape) -> Cost:
     paper="https://doi.org/10.1214/07-AOAS148",
     cost=cost,
     measures=("h_{feature}", "interaction_{pair}", "interaction_strength"),
+    measures_from={"interaction_{pair}": {"pair_features": 2}},
     laws=("unread_feature",),
 )
 def friedman_h(table: Table, params: FriedmanHParams, rng: np.random.Generator) -> Report:

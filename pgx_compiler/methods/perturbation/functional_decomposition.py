@@ -31,6 +31,10 @@ _LISTED = 20
 
 _TOGETHER = {1: "main", 2: "pair", 3: "triple"}
 
+_PAIRS = {"order": 2, "pair_features": 2}
+_TRIPLES = {"order": 3, "pair_features": 3, "triple_features": 3}
+"""Parameters that these components need to be at least so much; see `_sets`."""
+
 
 class FunctionalDecompositionParams(Params):
     """Parameters of the functional decomposition."""
@@ -75,6 +79,12 @@ def cost(params: FunctionalDecompositionParams, shape: Shape) -> Cost:
         "pair_{pair}",
         "triple_{triple}",
     ),
+    measures_from={
+        "share_of_pairs": _PAIRS,
+        "pair_{pair}": _PAIRS,
+        "share_of_triples": _TRIPLES,
+        "triple_{triple}": _TRIPLES,
+    },
     laws=("unread_feature", "price_is_a_ceiling", "repeatable"),
 )
 def functional_decomposition(table: Table, params: FunctionalDecompositionParams, rng: np.random.Generator) -> Report:

@@ -52,9 +52,15 @@ def cost(params: MeaningfulPerturbationParams, shape: Shape) -> Cost:
     )
 
 
+def shares_targets(params: MeaningfulPerturbationParams, shape: Shape) -> bool:
+    """All coalitions are asked, and answer for every target. The draws of a descent lie where the masks of one target stand."""
+    return params.wanted(shape.features).is_exact(shape.features)
+
+
 @attribution(
     paper="https://arxiv.org/abs/1704.03296",
     cost=cost,
+    shares_targets=shares_targets,
     laws=("null_feature",),
     unit="",
     quantities={
@@ -88,17 +94,26 @@ def meaningful_perturbation(
         a set that is not the best, and with few steps or samples in noise: of many features that do nothing some are then in
         one mask or another, so that small values must be held against their standard errors. Removed features are filled independently of
         those that are kept, on rows that may never occur. The paper's masks are blends with a blurred picture, finer than
-        features: see extremal perturbation for blends.
+        features: see extremal perturbation for blends. Where not all sets are asked, a descent serves one target: each of
+        several costs as much again, and of more than ten the first alone is explained.
     """
-    # A mask is made for one target, and its coalitions help no other: so this takes rows and a model, and not a game.
-    values, errors = (np.zeros((len(rows), len(rows.features))) for _ in range(2))
+    # The coalitions of a descent help no other target: so this takes rows and a model, and not a game.
+    shape = Shape(len(rows), len(rows.features), len(rows.references))
+    shared = rows.targets if shares_targets(params, shape) else None
+    asked = rows.target[:, None] if shared is None else shared
+    places = np.zeros(len(rows), np.int64) if shared is None else rows.primary
+    values, errors = (np.zeros((len(rows), len(rows.features), asked.shape[1])) for _ in range(2))
     notes = {name: np.zeros(len(rows)) for name in ("score_left", "area", "overlap", "converged")}
     for row, own in enumerate(rng.spawn(len(rows))):
-        game = game_of_row(model, rows.inputs, row, rows.references, rows.features, int(rows.target[row]))
-        found = find_masks(game, params.wanted(game.n_features), own)
-        values[row, : game.n_features] = found.values
-        errors[row, : game.n_features] = found.standard_error
-        told = (found.score_left, float(found.chosen.mean()), found.overlap, float(found.converged))
+        game = game_of_row(model, rows.inputs, row, rows.references, rows.features, asked[row])
+        masks = find_masks(game, params.wanted(game.n_features), own)
+        for place, found in enumerate(masks):
+            values[row, : game.n_features, place] = found.values
+            errors[row, : game.n_features, place] = found.standard_error
+        first = masks[places[row]]
+        told = (first.score_left, float(first.chosen.mean()), first.overlap, float(first.converged))
         for name, number in zip(notes, told, strict=True):
             notes[name][row] = number
+    if shared is None:
+        return FeatureValues(values[:, :, 0], errors[:, :, 0], notes)
     return FeatureValues(values, errors, notes)

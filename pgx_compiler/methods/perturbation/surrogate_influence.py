@@ -86,6 +86,9 @@ def surrogate_influence(table: RealValues, params: SurrogateInfluenceParams, rng
     """
     if params.learns == "labels" and table.train.labels is None:
         return not_measured("fidelity", "Fidelity of the surrogate", "the training data has no labels")
+    if params.learns == "labels" and table.task == "regression" and len(table.focus) > 1:
+        reason = "a label is one number, and several outputs are explained"
+        return not_measured("fidelity", "Fidelity of the surrogate", reason)
     places = chosen(table.train, params.rows, rng)
     z = table.train.z[places]
     scores = table.score(z)
@@ -95,9 +98,11 @@ def surrogate_influence(table: RealValues, params: SurrogateInfluenceParams, rng
     judged, held_out = _judged(table, surrogate, lesson, params, rng)
     explained = _answers(table, params, table.score(table.explained.z))
     kernel = surrogate.likeness(table.explained.z)
-    own = np.arange(len(explained)), table.targets
+    # of several outputs beside which no label stands, those are not looked at
+    targets = table.targets if explained.shape[1] == len(table.outputs) else np.zeros_like(table.targets)
+    own = np.arange(len(explained)), targets
     weights = surrogate.regression.weights(kernel)
-    found = weights * surrogate.regression.surprises[:, table.targets].T
+    found = weights * surrogate.regression.surprises[:, targets].T
     found[np.abs(found) <= _ROUNDING * max(1.0, float(np.abs(lesson.told).max()))] = 0.0
     seen = _Seen(table, params, places, answers, found, weights)
     standing = explained[own], surrogate.regression.answers(kernel)[own]
@@ -138,8 +143,7 @@ def _answers(table: RealValues, params: SurrogateInfluenceParams, scores: Floats
                 "labels stand beside probabilities, and `explain.score` is `value`; use `learns: answers`"
             )
         return probabilities(scores, table.score_name)
-    if scores.shape[1] != 1:
-        raise UnfitParams(f"a label is one number, but the model gives {scores.shape[1]} values a row")
+    scores = scores[:, table.focus[:1]]
     return np.exp(scores) if table.score_name == "log_value" else scores
 
 

@@ -1,5 +1,6 @@
 """Convolutions, computed with the channels last: TensorFlow has no others on a CPU."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,9 @@ from runtimes.formats.tf_operators.windows import Windows, padded, space_of, win
 
 @operator("Conv", style="laid")
 def convolution(call: Call, x: Laid, weight: Laid, bias: Laid | None = None) -> Laid:
-    tf = call.tf
     n = x.rank - 2
     _refuse_many_axes(n)
-    data = x.channels_last(tf)
+    data = x.channels_last(call.tf)
     kernel = call.attribute("kernel_shape") or weight.sizes()[2:]
     if None in kernel:
         raise Unsupported("the size of its kernel is only known when it runs")
@@ -23,10 +23,7 @@ def convolution(call: Call, x: Laid, weight: Laid, bias: Laid | None = None) -> 
     if padding == "VALID":
         data = padded(call, data, windows)
     filters = _turned(call, weight, (*range(2, n + 2), 1, 0))
-    made = _grouped(call, data, filters, windows, groups, padding)
-    if bias is not None:
-        made = tf.nn.bias_add(made, bias.tensor)
-    return lasting(made)
+    return lasting(_grouped(call, data, filters, bias, windows, groups, padding))
 
 
 def _refuse_many_axes(n: int) -> None:
@@ -42,15 +39,35 @@ def _turned(call: Call, weight: Laid, turn: tuple[int, ...]) -> Any:
     return call.tf.transpose(weight.plain(call.tf), turn)
 
 
-def _grouped(call: Call, data: Any, filters: Any, windows: Windows, groups: int, padding: str) -> Any:
-    tf = call.tf
+def _grouped(
+    call: Call, data: Any, filters: Any, bias: Laid | None, windows: Windows, groups: int, padding: str
+) -> Any:
+    """One convolution, or one for each group with its part of the bias.
+
+    TensorFlow has convolutions in groups, but not their gradient on every processor, nor in double precision.
+    """
     if groups == 1:
-        return _plain(call, data, filters, windows, padding)
+        return _with_bias(call, _plain(call, data, filters, windows, padding), bias)
     channels, outputs = filters.shape[-2] * groups, filters.shape[-1]
     if filters.shape[-2] == 1 and len(windows.kernel) < 3:
-        return _depthwise(call, data, filters, windows, outputs // channels, padding)
+        return _with_bias(call, _depthwise(call, data, filters, windows, outputs // channels, padding), bias)
+    return _by_groups(call, data, filters, bias, groups, lambda one, own: _plain(call, one, own, windows, padding))
+
+
+def _by_groups(
+    call: Call, data: Any, filters: Any, bias: Laid | None, groups: int, one: Callable[[Any, Any], Any]
+) -> Any:
+    """Sums for each group of channels, biases and all, side by side."""
+    tf = call.tf
     parts = zip(tf.split(data, groups, axis=-1), tf.split(filters, groups, axis=-1), strict=True)
-    return tf.concat([_plain(call, part, kernel, windows, padding) for part, kernel in parts], axis=-1)
+    made = [one(part, kernel) for part, kernel in parts]
+    if bias is not None:
+        made = [tf.nn.bias_add(*pair) for pair in zip(made, tf.split(bias.tensor, groups), strict=True)]
+    return tf.concat(made, axis=-1)
+
+
+def _with_bias(call: Call, made: Any, bias: Laid | None) -> Any:
+    return made if bias is None else call.tf.nn.bias_add(made, bias.tensor)
 
 
 def _plain(call: Call, data: Any, filters: Any, windows: Windows, padding: str) -> Any:
@@ -107,19 +124,20 @@ def _every_so_many(made: Any, strides: tuple[int, ...]) -> Any:
 
 @operator("ConvTranspose", style="laid")
 def transposed_convolution(call: Call, x: Laid, weight: Laid, bias: Laid | None = None) -> Laid:
-    tf = call.tf
     n = x.rank - 2
     _refuse_many_axes(n)
-    data = x.channels_last(tf)
+    data = x.channels_last(call.tf)
     filters = _spread(call, _turned(call, weight, (*range(2, n + 2), 1, 0)), n)
     strides = list(call.attribute("strides") or [1] * n)
     groups = call.attribute("group", 1)
-    split = (tf.split(data, groups, axis=-1), tf.split(filters, groups, axis=-1)) if groups > 1 else ([data], [filters])
-    whole = tf.concat([_spread_out(call, part, kernel, strides) for part, kernel in zip(*split, strict=True)], axis=-1)
-    made = _cut(call, whole, _margins(call, data, filters, strides, n))
-    if bias is not None:
-        made = tf.nn.bias_add(made, bias.tensor)
-    return lasting(made)
+    margins = _margins(call, data, filters, strides, n)
+
+    def one(part: Any, kernel: Any) -> Any:
+        return _cut(call, _spread_out(call, part, kernel, strides), margins)
+
+    if groups > 1:
+        return lasting(_by_groups(call, data, filters, bias, groups, one))
+    return lasting(_with_bias(call, one(data, filters), bias))
 
 
 def _spread(call: Call, filters: Any, n: int) -> Any:

@@ -38,7 +38,10 @@ class Use:
     captured: tuple[str, ...] = ()
     """The last of the inputs: names that the node's own graphs read from around it."""
     straight: bool = False
-    """Whether the whole numbers that it makes are held as floats: see `runtimes.formats.onnx_rounding`."""
+    """Whether slopes go through its rounding, and whole numbers that it makes are held as floats: see
+    `runtimes.formats.onnx_rounding`."""
+    given: bool = False
+    """Whether it makes the size of the steps that numbers are rounded to, which is taken as given: no slope goes through."""
 
     def constant(self, position: int) -> NDArray[Any] | None:
         """The value of an input where the file holds it."""
@@ -159,6 +162,9 @@ class Body(Protocol):
     def __call__(self, *inputs: Any) -> tuple[Any, ...]:
         """The outputs for inputs in their order."""
 
+
+GATED = "gated"
+"""The scope of products of a gate and a signal, where a constant signal is a bias, and no factor of the gate."""
 
 DTYPES = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool"}
 DTYPES |= {10: "float16", 11: "float64", 12: "uint32", 13: "uint64", 16: "bfloat16"}

@@ -25,7 +25,8 @@ def one(call: Call, x: Any) -> Any:
 
 @operator(*_ONE_FLAT, style="elementwise", flat=True)
 def one_flat(call: Call, x: Any) -> Any:
-    return getattr(call.tf.math, _ONE_FLAT[call.kind])(x)
+    run = getattr(call.tf.math, _ONE_FLAT[call.kind])
+    return call.tf.grad_pass_through(run)(x) if call.use.straight else run(x)
 
 
 @operator(*_TWO, style="elementwise")

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from runtimes.formats.tf_operators.declaring import Call, Use, operator
+from runtimes.formats.tf_operators.declaring import GATED, Call, Use, operator
 
 _GIVEN = {"Affine", "Elu", "HardSigmoid", "LeakyRelu", "Relu", "ScaledTanh", "Sigmoid", "Softplus", "Softsign", "Tanh"}
 _GIVEN |= {"ThresholdedRelu"}
@@ -121,28 +121,38 @@ def _through(call: Call, x: Any, lengths: Any, starts: Sequence[Any], cell: Call
     return tf.stack(made, axis=1), *last
 
 
-def _biases(call: Call, bias: Any, which: int, gates: int) -> tuple[Any, Any]:
-    tf, hidden = call.tf, call.attribute("hidden_size")
+def _biases(call: Call, like: Any, bias: Any, which: int, gates: int) -> tuple[Any, Any]:
+    """Of the sum over the input, and of the sum over the memory."""
+    tf, size = call.tf, gates * call.attribute("hidden_size")
     if bias is None:
-        return 0.0, 0.0
-    return tuple(tf.split(bias[which], [gates * hidden, gates * hidden]))
+        return tf.zeros(size, like.dtype), tf.zeros(size, like.dtype)
+    return tuple(tf.split(bias[which], [size, size]))
+
+
+def _bias(call: Call, like: Any, bias: Any, which: int, gates: int) -> Any:
+    first, second = _biases(call, like, bias, which, gates)
+    return first + second
+
+
+def _of_both(call: Call, weight: Any, recurrence: Any, bias: Any) -> Callable[[Any, Any], Any]:
+    """The sum over an input and a memory as one product, so that whoever shares it out has one sum to share."""
+    tf = call.tf
+    kernel = tf.transpose(tf.concat([weight, recurrence], axis=1))
+    return lambda now, memory: tf.matmul(tf.concat([now, memory], axis=1), kernel) + bias
 
 
 @operator("RNN", refuses=_strange)
 def rnn(
     call: Call, x: Any, weight: Any, recurrence: Any, bias: Any = None, lengths: Any = None, start: Any = None
 ) -> Any:
-    tf, clipped = call.tf, _clipped(call)
+    clipped = _clipped(call)
     functions = _activations(call, ["Tanh"], weight.shape[0])
 
     def cell(which: int) -> Step:
-        first, second = _biases(call, bias, which, 1)
+        summed = _of_both(call, weight[which], recurrence[which], _bias(call, weight, bias, which, 1))
 
         def step(now: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
-            total = tf.matmul(now, weight[which], transpose_b=True) + tf.matmul(
-                state[0], recurrence[which], transpose_b=True
-            )
-            return (functions[which](clipped(total + first + second)),)
+            return (functions[which](clipped(summed(now, state[0]))),)
 
         return step
 
@@ -167,14 +177,12 @@ def lstm(
 
     def cell(which: int) -> Step:
         gate, squash, give = functions[3 * which : 3 * which + 3]
-        first, second = _biases(call, bias, which, 4)
+        summed = _of_both(call, weight[which], recurrence[which], _bias(call, weight, bias, which, 4))
         peeps = (0.0, 0.0, 0.0) if peepholes is None else tf.split(peepholes[which], 3)
 
         def step(now: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
             hidden, held = state
-            total = tf.matmul(now, weight[which], transpose_b=True) + first + second
-            total += tf.matmul(hidden, recurrence[which], transpose_b=True)
-            into, out, forget, new = tf.split(total, 4, axis=1)  # ONNX's order: i, o, f, c
+            into, out, forget, new = tf.split(summed(now, hidden), 4, axis=1)  # ONNX's order: i, o, f, c
             into = gate(clipped(into + peeps[0] * held))
             forget = 1.0 - into if couples else gate(clipped(forget + peeps[2] * held))
             held = forget * held + into * squash(clipped(new))
@@ -195,20 +203,21 @@ def gru(
 
     def cell(which: int) -> Step:
         gate, squash = functions[2 * which : 2 * which + 2]
-        first, second = _biases(call, bias, which, 3)
-        gates, new = tf.split(recurrence[which], [2 * hidden, hidden])
-        of_gates, of_new = (second, second) if bias is None else tf.split(second, [2 * hidden, hidden])
+        first, second = (tf.split(one, [2 * hidden, hidden]) for one in _biases(call, weight, bias, which, 3))
+        weights, recurred = (tf.split(one[which], [2 * hidden, hidden]) for one in (weight, recurrence))
+        of_gates = _of_both(call, weights[0], recurred[0], first[0] + second[0])
+        of_new = _of_both(call, weights[1], recurred[1], first[1] + second[1])
 
         def step(now: Any, state: tuple[Any, ...]) -> tuple[Any, ...]:
             before = state[0]
-            update, reset, fresh = tf.split(tf.matmul(now, weight[which], transpose_b=True) + first, 3, axis=1)
-            recurred = tf.matmul(before, gates, transpose_b=True) + of_gates
-            of_update, of_reset = tf.split(recurred, 2, axis=1)  # ONNX's order: z, r, h
-            update, reset = gate(clipped(update + of_update)), gate(clipped(reset + of_reset))
+            update, reset = tf.split(gate(clipped(of_gates(now, before))), 2, axis=1)  # ONNX's order: z, r, h
             if linear_first:
-                fresh += reset * (tf.matmul(before, new, transpose_b=True) + of_new)
+                fresh = tf.matmul(now, weights[1], transpose_b=True) + first[1]
+                memory = tf.matmul(before, recurred[1], transpose_b=True) + second[1]
+                with tf.name_scope(GATED):
+                    fresh += reset * memory
             else:
-                fresh += tf.matmul(reset * before, new, transpose_b=True) + of_new
+                fresh = of_new(now, reset * before)
             return ((1.0 - update) * squash(clipped(fresh)) + update * before,)
 
         return step

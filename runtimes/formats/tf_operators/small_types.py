@@ -19,6 +19,8 @@ def cast(call: Call, x: Any) -> Any:
     code = call.attribute("to")
     if code in _SMALL:
         return _to_small(call, x, _SMALL[code])
+    if call.use.straight:
+        return call.tf.identity(x)  # whole numbers already, and held as floats
     return converted(call, x, call.dtype(code))
 
 
