@@ -168,7 +168,7 @@ def facts_of(rows: Rows, capabilities: set[str], layers: tuple[LayerShape, ...],
         inputs=tuple(TensorFacts(n, (None, *a.shape[1:]), str(a.dtype)) for n, a in rows.inputs.items()),
         outputs=(TensorFacts("score", (None, outputs), "float64"),),
         capabilities=frozenset(capabilities),
-        scores=frozenset({"value"}),
+        scores=frozenset({"logit"}),
         n_outputs=outputs,
         parameters=0,
         operators={},
@@ -191,7 +191,7 @@ def convolved_bench() -> Bench:
     rows = Rows({"image": image}, np.array([0, 2]), references, features)
     capabilities = {"Predictor", "Differentiable", "LayerDifferentiable", "Rectified", "TfExplained"}
     facts = facts_of(rows, capabilities, model.layers, 3)
-    return Bench("image convolved", "image", model, rows, facts, mirrored=((0, 2), (3, 5), (6, 8)))
+    return Bench("image convolved", "image", model, rows, facts, mirrored=((0, 2), (3, 5), (6, 8)), score="logit")
 
 
 def volumes_bench() -> Bench:
@@ -207,7 +207,9 @@ def volumes_bench() -> Bench:
     rows = Rows({"scan": scan}, np.array([0, 2]), References({"scan": np.zeros((1, 1, 4, 4, 4, 1))}), features)
     capabilities = {"Predictor", "Differentiable", "LayerDifferentiable", "Rectified"}
     facts = facts_of(rows, capabilities, model.layers, 3)
-    return Bench("volume convolved", "volume", model, rows, facts, mirrored=((0, 1), (2, 3), (4, 5), (6, 7)))
+    return Bench(
+        "volume convolved", "volume", model, rows, facts, mirrored=((0, 1), (2, 3), (4, 5), (6, 7)), score="logit"
+    )
 
 
 def attentive_bench() -> Bench:
@@ -221,7 +223,9 @@ def attentive_bench() -> Bench:
     features = FeatureMap(tuple(f"t{i}" for i in range(5)), {"series": owner}, layout)
     rows = Rows({"series": series}, np.array([1, 2]), References({"series": np.zeros((1, 1, 5, CHANNELS))}), features)
     capabilities = {"Predictor", "Differentiable", "LayerDifferentiable", "AttentionReadable"}
-    return Bench("series attentive", "series", model, rows, facts_of(rows, capabilities, model.layers, 3))
+    return Bench(
+        "series attentive", "series", model, rows, facts_of(rows, capabilities, model.layers, 3), score="logit"
+    )
 
 
 def stacked_bench() -> Bench:
@@ -233,7 +237,15 @@ def stacked_bench() -> Bench:
     drawn = rng.uniform(-1, 1, (5, 6))
     rows = Rows({"x": drawn[:3]}, np.array([0, 1, 2]), References({"x": drawn[None, 3:]}), features)
     capabilities = {"Predictor", "Differentiable", "LayerDifferentiable"}
-    return Bench("table stacked", "tabular", model, rows, facts_of(rows, capabilities, model.layers, 3), additive=True)
+    return Bench(
+        "table stacked",
+        "tabular",
+        model,
+        rows,
+        facts_of(rows, capabilities, model.layers, 3),
+        additive=True,
+        score="logit",
+    )
 
 
 def layered_benches() -> list[Bench]:

@@ -226,7 +226,11 @@ def test_operators_on_places_have_channels_second_before_and_behind_them(kind: s
         helper.make_node("GlobalAveragePool", ["g"], ["a"], name="mean"),
         helper.make_node("Flatten", ["a"], ["y"]),
     ]
-    held = {"ones": np.ones(4, np.float32), "zeros": np.zeros(4, np.float32), "twice": np.float32([1, 1, 2, 2])}
+    held = {
+        "ones": np.ones(4, np.float32),
+        "zeros": np.zeros(4, np.float32),
+        "twice": np.array([1, 1, 2, 2], np.float32),
+    }
     read = {name: held[name] for name in seen.input if name in held}
     path = saved(tmp_path / "m.onnx", nodes, read, (4, 12, 10), opset=18)
     found = shapes_of(facts_of(path))
