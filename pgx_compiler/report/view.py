@@ -263,6 +263,7 @@ def context(factsheet: Factsheet, told: Mapping[str, str], medium: Medium) -> di
     told_first = sorted(factsheet.findings, key=lambda one: _SEVERITIES.index(one.severity))[: FINDINGS[medium]]
     kind = factsheet.audit.layout.get("kind")
     ran = [one for one in ordered(factsheet.explanations) if one.status == "done" and one.rows]
+    pictured = any(e.image or (e.slices and e.slices[0].image) for e in factsheet.examples)
     return {
         "f": factsheet,
         "w": told,
@@ -284,14 +285,14 @@ def context(factsheet: Factsheet, told: Mapping[str, str], medium: Medium) -> di
         "kind": kind,
         "on_grid": kind in (*GRIDS, "segments", "supervoxels"),
         "own_features": kind in ("words", "segments", "supervoxels"),
-        "pictured": any(e.image or (e.slices and e.slices[0].image) for e in factsheet.examples),
+        "pictured": pictured,
         "segments_hidden": kind in ("segments", "supervoxels")
         and not any(e.owners or (e.slices and e.slices[0].owners) for e in factsheet.examples),
         "signs": {one.step: one.signed for one in factsheet.explanations},
         "most_words": 12,
         "examples": factsheet.examples[: EXAMPLES[medium]],
         "most_rows": ROWS[medium],
-        "maps_across": MAPS_ACROSS[medium],
+        "maps_across": MAPS_ACROSS[medium] - pictured,  # the row's own picture stands beside them
         "most_features": MOST_FEATURES,
         "most_settings": MOST_SETTINGS,
         "most_charts": CHARTS[medium],
