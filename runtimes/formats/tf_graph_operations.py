@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from runtimes.formats import tf_graph_relevance_kinds as kinds
 from runtimes.formats.keras_runtime import tensorflow
-from runtimes.formats.tf_graphs import FrozenGraph
+from runtimes.formats.tf_graphs import FrozenGraph, in_order
 
 Operation = Any
 Array = NDArray[Any]
@@ -32,7 +32,8 @@ class Operations:
 
     def __init__(self, frozen: FrozenGraph) -> None:
         self.frozen = frozen
-        self.ordered = _ordered(frozen)
+        ends = (*frozen.inputs, *frozen.outputs)
+        self.ordered = in_order(frozen.graph.get_tensor_by_name(name).op for name in ends)
         self._inputs = frozenset(frozen.inputs)
         self._values: dict[str, Array] = {}
         self._live: set[str] = set()
@@ -157,21 +158,6 @@ def _limits_of(kind: str, given: Sequence[Range]) -> Range:
         ends = [a * b for a in first for b in other]
         return _ANY if any(map(np.isnan, ends)) else (min(ends), max(ends))
     return _ANY
-
-
-def _ordered(frozen: FrozenGraph) -> list[Operation]:
-    """The operations that the outputs need, each after what it reads."""
-    graph = frozen.graph
-    done: dict[str, Operation] = {}
-    waiting = [graph.get_tensor_by_name(name).op for name in reversed((*frozen.inputs, *frozen.outputs))]
-    while waiting:
-        operation = waiting[-1]
-        lacking = [tensor.op for tensor in operation.inputs if tensor.op.name not in done]
-        if operation.name in done or not lacking:
-            done.setdefault(waiting.pop().name, operation)
-        else:
-            waiting += lacking
-    return list(done.values())
 
 
 def sides_of(chain: Iterable[Operation], root: str) -> Iterator[Any]:

@@ -4,7 +4,7 @@ from math import prod
 from typing import Any
 
 from runtimes.formats.keras_runtime import tensorflow
-from runtimes.formats.tf_graphs import FrozenGraph
+from runtimes.formats.tf_graphs import FrozenGraph, in_order
 
 _ROWS = 7919
 """A number of rows that no other size is a multiple of: a prime larger than what networks are made of."""
@@ -28,7 +28,7 @@ def axes_of_rows(frozen: FrozenGraph) -> dict[str, int]:
     with tf.Graph().as_default() as graph:
         tf.graph_util.import_graph_def(definition, name="")
     found: dict[str, int] = {}
-    for operation in _in_order(graph):
+    for operation in in_order(graph.get_operations()):
         before = [found[tensor.name] for tensor in operation.inputs if tensor.name in found]
         for output in operation.outputs:
             sizes = list(output.shape) if output.shape.rank is not None else []
@@ -52,18 +52,3 @@ def _mixes(operation: Any, before: list[int], axis: int, output: Any) -> bool:
         given, made = (list(shape)[:at] for shape, at in ((operation.inputs[0].shape, before[0]), (output.shape, axis)))
         return None in (*given, *made) or prod(given) != prod(made)
     return any(one != axis for one in before)
-
-
-def _in_order(graph: Any) -> list[Any]:
-    """The operations of a graph, each after what it reads."""
-    done: dict[str, Any] = {}
-    for start in graph.get_operations():
-        waiting = [start]
-        while waiting:
-            one = waiting[-1]
-            lacking = [tensor.op for tensor in one.inputs if tensor.op.name not in done]
-            if one.name in done or not lacking:
-                done.setdefault(waiting.pop().name, one)
-            else:
-                waiting += lacking
-    return list(done.values())

@@ -4,7 +4,7 @@ What a SavedModel, a subclassed Keras model and a rebuilt ONNX file have in comm
 """
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -229,3 +229,17 @@ def _with_own_functions(definition: Any) -> Any:
 def _all_nodes(definition: Any) -> list[Any]:
     """The nodes of a graph, and of what its loops and branches call."""
     return [*definition.node, *[node for function in definition.library.function for node in function.node_def]]
+
+
+def in_order(wanted: Iterable[Any]) -> list[Any]:
+    """Operations of a graph and all that they need, each after what it reads."""
+    done: dict[str, Any] = {}
+    waiting = list(wanted)[::-1]
+    while waiting:
+        operation = waiting[-1]
+        lacking = [tensor.op for tensor in operation.inputs if tensor.op.name not in done]
+        if operation.name in done or not lacking:
+            done.setdefault(waiting.pop().name, operation)
+        else:
+            waiting += lacking
+    return list(done.values())
