@@ -2,7 +2,8 @@
 
 A network that begins with a dense layer needs no composed rows: what its first layer answers is a sum over columns, so
 that each feature adds its own part, and a mask chooses the parts (`_of_dense`). A convolutional network on an image of
-which little is removed keeps most of what it has computed for the whole one (`runtimes.formats.onnx_incremental`).
+which little is removed keeps most of what it has computed for the whole one (`runtimes.formats.onnx_incremental`); whatever
+is removed, what its first layers can answer is looked up in a table (`runtimes.formats.onnx_tabulated`).
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +17,10 @@ from runtimes.capabilities import Coalitions, Floats, Inputs
 from runtimes.formats.calls import Calling, in_calls, is_of_memory
 from runtimes.formats.onnx_external import has_external_data
 from runtimes.formats.onnx_file import attributes
-from runtimes.formats.onnx_incremental import Incremental, incremental
+from runtimes.formats.onnx_incremental import Incremental
+from runtimes.formats.onnx_incremental_graph import network_of
+from runtimes.formats.onnx_incremental_parts import network_in
+from runtimes.formats.onnx_tabulated import Tabulated
 
 Owners = Mapping[str, NDArray[np.int64]]
 _FLOAT32 = 1
@@ -45,7 +49,7 @@ class Composing:
         self._model = model
         self._session = session
         self._handle = handle
-        self._found: _Dense | Incremental | None = None
+        self._found: _Dense | _Convolutional | None = None
         self._looked = False
 
     def coalitions(self, row: Inputs, references: Inputs, owners: Owners) -> Coalitions | None:
@@ -54,7 +58,7 @@ class Composing:
             self._looked = True
             model = self._model()
             if not has_external_data(model):
-                self._found = _of_dense(model, self._session) or incremental(model, self._session)
+                self._found = _of_dense(model, self._session) or _of_convolutions(model, self._session)
         if self._found is None or not _plain_numbers(row, references):
             return None
         return self._found.of_row(self._handle, row, references, owners)
@@ -122,6 +126,57 @@ class _DenseRow:
             raise
         self.handle.spent.forward += len(answers)
         return answers
+
+
+@dataclass(frozen=True)
+class _Convolutional:
+    """A network with one image or series as its input, as far as it is convolutional."""
+
+    incremental: Incremental
+    tabulated: Tabulated
+
+    def of_row(self, handle: Answering, row: Inputs, references: Inputs, owners: Owners) -> Coalitions | None:
+        """The ways that pay for these features: of a mask that both take, the first."""
+        patched = self.incremental.of_row(handle, row, references, owners)
+        table = self.tabulated.of_row(handle, row, references, owners)
+        return _Either(patched, table) if patched and table else patched or table
+
+
+@dataclass(frozen=True)
+class _Either:
+    first: Coalitions
+    second: Coalitions
+
+    def takes(self, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        taken = self.first.takes(masks)
+        taken[~taken] = self.second.takes(masks[~taken])
+        return taken
+
+    def scores(self, masks: NDArray[np.bool_]) -> Floats:
+        mine = self.first.takes(masks)
+        if mine.all():
+            return self.first.scores(masks)
+        if not mine.any():
+            return self.second.scores(masks)
+        ours, theirs = self.first.scores(masks[mine]), self.second.scores(masks[~mine])
+        references = (len(ours) + len(theirs)) // len(masks)
+        found = np.empty((len(masks), references, ours.shape[1]))
+        found[mine] = ours.reshape(-1, *found.shape[1:])
+        found[~mine] = theirs.reshape(-1, *found.shape[1:])
+        return found.reshape(-1, ours.shape[1])
+
+
+def _of_convolutions(model: Any, open_session: Callable[[Any], Any]) -> _Convolutional | None:
+    found = network_in(model)
+    if found is None:
+        return None
+    name, nodes, weights, shapes = found
+    network = network_of(nodes, weights, shapes, name)
+    if len(network.cuts) < 2:
+        return None
+    return _Convolutional(
+        Incremental(name, network, model, open_session, {}, {}), Tabulated(name, network, model, open_session)
+    )
 
 
 def _of_dense(model: Any, open_session: Callable[[Any], Any]) -> _Dense | None:

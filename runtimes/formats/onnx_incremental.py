@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from runtimes.capabilities import Coalitions, Floats, Inputs, Integers
 from runtimes.formats.calls import in_calls
-from runtimes.formats.onnx_incremental_graph import Axes, Network, Stand, network_of, reaches
-from runtimes.formats.onnx_incremental_parts import network_in, part_of
+from runtimes.formats.onnx_incremental_graph import Axes, Network, Stand, reaches
+from runtimes.formats.onnx_incremental_parts import part_of
 
 if TYPE_CHECKING:
     from runtimes.formats.onnx_composing import Answering
@@ -163,7 +163,7 @@ class Incremental:
         key = owner.tobytes()
         if key not in self.plans:
             self.plans[key] = ([], ())
-            for axes in _axes_to_follow(owner.ndim):
+            for axes in axes_to_follow(owner.ndim):
                 stages = planned(self.network, axes, (boxes[0][:, axes], boxes[1][:, axes]), handle.rows_per_call)
                 if stages:
                     self.plans[key] = (axes, stages)
@@ -178,17 +178,7 @@ class Incremental:
         return Patched(self, handle, np.asarray(references[self.name]), owner, around, stages, held)
 
 
-def incremental(model: Any, open_session: Callable[[Any], Any]) -> Incremental | None:
-    """A model with one image or series as its input, as far as it is convolutional; else None."""
-    found = network_in(model)
-    if found is None:
-        return None
-    name, nodes, weights, shapes = found
-    network = network_of(nodes, weights, shapes, name)
-    return Incremental(name, network, model, open_session, {}, {}) if len(network.cuts) > 1 else None
-
-
-def _axes_to_follow(rank: int) -> list[list[int]]:
+def axes_to_follow(rank: int) -> list[list[int]]:
     """Which axes of a row may be an image's: height and width before or after the channels, or the time of a series."""
     return [[0, 1], [1, 2]] if rank == 3 else [[0], [1]] if rank == 2 else []
 

@@ -129,6 +129,46 @@ def reaches(network: Network, cut: int, start: Stand) -> dict[int, Stand]:
     return found
 
 
+def as_far_as_read(network: Network, cut: int, stand: Stand) -> Stand:
+    """A cut's tensor without what no later node reads at the far end of the image's axes.
+
+    A pooling of 2 leaves the last element of an odd axis out, and with it what only that one was made of.
+    """
+    axes, size = stand.axes, stand.axes.size.copy()
+    for axis in range(len(size)):
+        while size[axis] > 1 and _leaves_out(network, cut, stand, axis, int(size[axis]) - 1):
+            size[axis] -= 1
+    shape = list(stand.shape)
+    for place, least in zip(axes.place, size.tolist(), strict=True):
+        shape[place - 1] = least
+    return Stand(tuple(shape), replace(axes, size=size))
+
+
+def _leaves_out(network: Network, cut: int, stand: Stand, axis: int, least: int) -> bool:
+    """Whether a node after the cut answers the same where an axis of the cut is only so long."""
+    name, place = network.cuts[cut], stand.axes.place[axis] - 2
+    whole = stand.axes.size[axis]
+    for node in network.nodes[network.ends[cut] :]:
+        if name not in network.cuts or node.input[0] != name:
+            return False
+        said, name = attributes(node), node.output[0]
+        if node.op_type in _POINTWISE:
+            continue
+        kernel = said.get("kernel_shape")
+        if node.op_type not in _WINDOWED or not kernel or place < 0 or said.get("ceil_mode"):
+            return False
+        if said.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID") or any(said.get("pads", ())):
+            return False
+        wide = (kernel[place] - 1) * said.get("dilations", [1] * len(kernel))[place] + 1
+        stride = said.get("strides", [1] * len(kernel))[place]
+        if least < wide:
+            return False
+        whole, least = (whole - wide) // stride + 1, (least - wide) // stride + 1
+        if whole == least:
+            return True
+    return False
+
+
 def _through(node: Any, known: Mapping[str, Stand], network: Network) -> Stand:
     """The stand of a node's output. Raises `_Unfit`."""
     shape = network.shapes.get(node.output[0])
