@@ -164,7 +164,7 @@ def _looked_up(table: Table, ids: NDArray[Any], index: Integers, places: Integer
     if index.size and not 0 <= index.min() <= index.max() < len(values):
         raise beyond(table.input, len(values))
     if not table.moved or places is None:
-        return values[index.reshape(ids.shape)]
+        return np.take(values, index.reshape(ids.shape), axis=0)  # several times as fast as an index
     found = np.zeros((ids.size, values.shape[1]), np.float32)
     found[places.reshape(-1)] = values[index.reshape(-1)]
     return found.reshape(*ids.shape, values.shape[1])

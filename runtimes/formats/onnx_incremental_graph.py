@@ -20,7 +20,7 @@ _POINTWISE = frozenset(
 )
 _JOINING = frozenset({"Add", "Sub", "Mul", "Div", "Max", "Min"})
 _WINDOWED = frozenset({"Conv", "MaxPool", "AveragePool"})
-_ELEMENT = 8
+ELEMENT = 8
 """An element that is written and read costs about as much as so many multiply-adds; decides what is worth it only."""
 
 
@@ -103,8 +103,8 @@ def network_of(
 def _work(node: Any, weights: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]) -> float:
     elements = sum(float(prod(shapes[output])) for output in node.output if output in shapes)
     if node.op_type == "Conv" and node.input[1] in weights and elements:
-        return float(elements * (prod(weights[node.input[1]].shape[1:]) + _ELEMENT))
-    return elements * _ELEMENT
+        return float(elements * (prod(weights[node.input[1]].shape[1:]) + ELEMENT))
+    return elements * ELEMENT
 
 
 def reaches(network: Network, cut: int, start: Stand) -> dict[int, Stand]:
@@ -136,7 +136,7 @@ def as_far_as_read(network: Network, cut: int, stand: Stand) -> Stand:
     """
     axes, size = stand.axes, stand.axes.size.copy()
     for axis in range(len(size)):
-        while size[axis] > 1 and _leaves_out(network, cut, stand, axis, int(size[axis]) - 1):
+        while size[axis] > 1 and left_out_at(network, cut, stand, axis, int(size[axis]) - 1) is not None:
             size[axis] -= 1
     shape = list(stand.shape)
     for place, least in zip(axes.place, size.tolist(), strict=True):
@@ -144,29 +144,29 @@ def as_far_as_read(network: Network, cut: int, stand: Stand) -> Stand:
     return Stand(tuple(shape), replace(axes, size=size))
 
 
-def _leaves_out(network: Network, cut: int, stand: Stand, axis: int, least: int) -> bool:
-    """Whether a node after the cut answers the same where an axis of the cut is only so long."""
+def left_out_at(network: Network, cut: int, stand: Stand, axis: int, least: int) -> int | None:
+    """The node after the cut that answers the same where an axis of the cut is only so long; None where there is none."""
     name, place = network.cuts[cut], stand.axes.place[axis] - 2
     whole = stand.axes.size[axis]
-    for node in network.nodes[network.ends[cut] :]:
+    for at, node in enumerate(network.nodes[network.ends[cut] :], network.ends[cut]):
         if name not in network.cuts or node.input[0] != name:
-            return False
+            return None
         said, name = attributes(node), node.output[0]
         if node.op_type in _POINTWISE:
             continue
         kernel = said.get("kernel_shape")
         if node.op_type not in _WINDOWED or not kernel or place < 0 or said.get("ceil_mode"):
-            return False
+            return None
         if said.get("auto_pad", "NOTSET") not in ("NOTSET", "VALID") or any(said.get("pads", ())):
-            return False
+            return None
         wide = (kernel[place] - 1) * said.get("dilations", [1] * len(kernel))[place] + 1
         stride = said.get("strides", [1] * len(kernel))[place]
         if least < wide:
-            return False
+            return None
         whole, least = (whole - wide) // stride + 1, (least - wide) // stride + 1
         if whole == least:
-            return True
-    return False
+            return at
+    return None
 
 
 def _through(node: Any, known: Mapping[str, Stand], network: Network) -> Stand:

@@ -12,7 +12,7 @@ from runtimes.formats.batches import Arrays, probe
 from runtimes.formats.embedding_tables import Table, Tables, Tensors, counted
 from runtimes.formats.keras_runtime import tensorflow
 from runtimes.formats.onnx_embedding import Lookup
-from runtimes.formats.onnx_rebuild import Rebuilt
+from runtimes.formats.onnx_rebuild import Rebuilt, direct
 from runtimes.target import TensorFacts
 
 _PLACES = "place of "
@@ -57,7 +57,7 @@ def _indices_of(
         return rebuilt.several({one.name: tensor for one, tensor in zip(inputs, tensors, strict=True)})
 
     specs = [tf.TensorSpec((None, *tensor.shape[1:]), tensor.dtype) for tensor in inputs]
-    traced = tf.function(run, input_signature=specs, autograph=False)
+    traced = direct(tf.function(run, input_signature=specs, autograph=False))
 
     def indices(arrays: Arrays) -> Mapping[str, Integers]:
         try:
