@@ -58,19 +58,24 @@ def rectifier(rule: str, above: float | None) -> Any:
     What is cut off above is no more active than what is cut off below.
     """
     tf = tensorflow()
+    # What was active is read off the output, which the next layer needs anyway; TensorFlow has one operation for each slope.
+    known = {None: (tf.nn.relu, tf.raw_ops.ReluGrad), 6.0: (tf.nn.relu6, tf.raw_ops.Relu6Grad)}
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]
     def rectified(given: Any) -> Any:
         zero = tf.zeros((), given.dtype)
         limit = tf.cast(inf if above is None else above, given.dtype)
+        cut = known[above][0](given) if above in known else tf.clip_by_value(given, zero, limit)
 
         def backwards(slope: Any) -> Any:
-            positive = tf.maximum(slope, zero)
+            positive = tf.nn.relu(slope)
             if rule == "deconvolution":
                 return positive
-            return tf.where((given > zero) & (given < limit), positive, tf.zeros_like(slope))
+            if above in known:
+                return known[above][1](gradients=positive, features=cut)
+            return tf.where((cut > zero) & (cut < limit), positive, tf.zeros_like(slope))
 
-        return tf.clip_by_value(given, zero, limit), backwards
+        return cut, backwards
 
     return lambda given: rectified(given)
 
