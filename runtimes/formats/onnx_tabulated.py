@@ -2,8 +2,9 @@
 
 A place of an early layer reads a small window of the image, in which few features lie. Whatever a mask does, the layer can
 answer there in no more ways than those few features can be present or absent. The features are coloured so that no window
-holds two of one colour; then one image for each set of colours that may be present gives all answers of all places. A mask
-becomes one number a place, which says where in the table its answer stands, and only the rest of the network is computed.
+holds two of one colour; then one image for each set of colours that may be present gives all answers of all places, each
+place as many as its own features have sets. A mask becomes one number a place, which says where in the table its answer
+stands, and only the rest of the network is computed.
 The sums are those of the network itself: nothing is approximated.
 """
 
@@ -24,8 +25,8 @@ from runtimes.formats.onnx_incremental_parts import part_of
 if TYPE_CHECKING:
     from runtimes.formats.onnx_composing import Answering
 
-MOST_COLOURS = 6
-"""Of features: 64 images fill the table then. A grid of patches needs four."""
+MOST_COLOURS = 8
+"""Of features: 256 images fill the table then. A grid of patches needs four, superpixels of a photograph five to eight."""
 _MOST_BYTES = 2**23
 """Of a table. One of 8 MiB still lies in the caches of the processors that this was measured on."""
 _LOOKED_UP = 20.0
@@ -34,6 +35,8 @@ _PLACE = 100.0
 """What a place costs for which the number is made, in multiply-adds."""
 _PAYS = 0.9
 """Estimated work against the whole network's, above which composed rows are handed over as ever."""
+_MASKS = 1024
+"""Among which the images of a table are divided where cuts are compared."""
 _FILLS = 4
 """Masks for each image of the table, below which filling it costs too much of what it saves."""
 
@@ -46,13 +49,18 @@ class Plan:
     stand: Stand
     colours: Integers
     """``(features,)``."""
-    touched: Integers
-    """``(places, colours)``: the feature of each colour that a place reads; the number of features where it reads none."""
+    own: Integers
+    """``(places, most)``: the features that each place reads; the number of features where it reads no more."""
 
     @property
     def images(self) -> int:
         """Sets of colours that may be present."""
-        return int(2 ** self.touched.shape[1])
+        return int(2 ** (1 + self.colours.max(initial=-1)))
+
+    @property
+    def lines(self) -> Integers:
+        """``(places,)``: sets of the place's own features that may be present."""
+        return np.asarray(2 ** (self.own < len(self.colours)).sum(axis=1))
 
 
 @dataclass
@@ -132,9 +140,16 @@ class _Cut:
     cost: float
     """Of one row, in multiply-adds: of looking up, and of what is left."""
 
-    def table(self, images: int, references: int) -> int:
-        """Bytes."""
-        return 4 * images * references * prod(self.stand.shape)
+    before: float
+    """What the image takes to come so far."""
+
+    def with_images(self, images: int) -> float:
+        """Cost with a mask's share of the images that fill the table."""
+        return self.cost + self.before * images / _MASKS
+
+    def table(self, lines: float, references: int) -> float:
+        """Bytes of a table with so many lines for a place."""
+        return 4 * lines * references * prod(self.stand.shape)
 
 
 def _worth_it(network: Network, stands: Mapping[int, Stand], references: int) -> list[_Cut]:
@@ -144,7 +159,7 @@ def _worth_it(network: Network, stands: Mapping[int, Stand], references: int) ->
         stand = as_far_as_read(network, cut, whole)
         left = sum(network.work[network.ends[cut] :])
         cost = left + _LOOKED_UP * prod(stand.shape) + _PLACE * prod(stand.axes.size.tolist())
-        one = _Cut(cut, stand, cost)
+        one = _Cut(cut, stand, cost, sum(network.work) - left)
         if cost < _PAYS * sum(network.work) and one.table(2, references) <= _MOST_BYTES:
             found.append(one)
     return found
@@ -163,11 +178,9 @@ def _cheapest(cuts: Sequence[_Cut], features: "Features", references: int) -> Pl
     while low < high:
         middle = (low + high) // 2
         low, high = (low, middle) if plan(middle) is None else (middle + 1, high)
-    for at in sorted(range(low), key=lambda at: cuts[at].cost):
-        found = plan(at)
-        if found is not None and cuts[at].table(found.images, references) <= _MOST_BYTES:
-            return found
-    return None
+    found = [(cuts[at], one) for at in range(low) if (one := plan(at)) is not None]
+    fit = [held for held in found if held[0].table(float(held[1].lines.mean()), references) <= _MOST_BYTES]
+    return min(fit, key=lambda held: held[0].with_images(held[1].images), default=(None, None))[1]
 
 
 def _plan_at(cut: _Cut, features: "Features") -> Plan | None:
@@ -178,7 +191,7 @@ def _plan_at(cut: _Cut, features: "Features") -> Plan | None:
     colours = coloured(touched)
     if colours.max() >= MOST_COLOURS:
         return None
-    return Plan(cut.cut, cut.stand, colours, _by_colour(touched, colours))
+    return Plan(cut.cut, cut.stand, colours, _own(touched))
 
 
 class Features:
@@ -229,19 +242,30 @@ def _summed(inside: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def coloured(touched: NDArray[np.bool_]) -> Integers:
-    """A colour for each feature ``(features,)``, such that no place reads two of one colour: the first that is free."""
+    """A colour for each feature ``(features,)``, such that no place reads two of one colour.
+
+    Each takes the first that is free, in their own order (a grid of patches then needs four) or those with most neighbours
+    first (Welsh & Powell, 1967; superpixels often need one less), whichever needs fewer.
+    """
     together = touched.astype(np.float32) @ touched.T.astype(np.float32) > 0
-    colours = np.full(len(touched), -1, np.int64)
-    for feature, beside in enumerate(together):
-        used = set(colours[beside].tolist())
-        colours[feature] = next(colour for colour in range(len(touched) + 1) if colour not in used)
+    orders = (np.arange(len(touched)), np.argsort(-together.sum(axis=1), kind="stable"))
+    return min((_first_free(together, order) for order in orders), key=lambda colours: int(colours.max(initial=0)))
+
+
+def _first_free(together: NDArray[np.bool_], order: Integers) -> Integers:
+    colours = np.full(len(together), -1, np.int64)
+    for feature in order:
+        used = set(colours[together[feature]].tolist())
+        colours[feature] = next(colour for colour in range(len(together) + 1) if colour not in used)
     return colours
 
 
-def _by_colour(touched: NDArray[np.bool_], colours: Integers) -> Integers:
-    found = np.full((touched.shape[1], int(colours.max()) + 1), len(touched), np.int64)
-    features, places = np.nonzero(touched)
-    found[places, colours[features]] = features
+def _own(touched: NDArray[np.bool_]) -> Integers:
+    """The features that each place reads, ``(places, most)``, filled up with the number of features."""
+    counts = touched.sum(axis=0, dtype=np.int64)
+    found = np.full((touched.shape[1], int(counts.max(initial=0))), len(touched), np.int64)
+    places, features = np.nonzero(touched.T)
+    found[places, np.arange(len(places)) - np.repeat(np.cumsum(counts) - counts, counts)] = features
     return found
 
 
@@ -262,8 +286,8 @@ class TableOfRow:
         self._table: NDArray[np.float32] | None = None
         others = [size for place, size in enumerate(plan.stand.shape, 1) if place not in plan.stand.axes.place]
         self._sizes = (*plan.stand.axes.size.tolist(), *others)
-        at = np.arange(len(references))[:, None] * len(plan.touched) + np.arange(len(plan.touched))
-        self._starts = at * plan.images
+        ends = np.cumsum(plan.lines)
+        self._starts = np.arange(len(references))[:, None] * ends[-1] + (ends - plan.lines)
 
     def takes(self, masks: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """All, once there are so many that the table is worth it."""
@@ -272,10 +296,7 @@ class TableOfRow:
 
     def scores(self, masks: NDArray[np.bool_]) -> Floats:
         """Look up what the early layers answer, and compute the rest."""
-        if self._table is None:
-            self._table = self._filled()
-        session, table, references = self._of.rest(self._plan), self._table, len(self._references)
-        codes = self._codes(masks)
+        session, references, codes = self._of.rest(self._plan), len(self._references), self._codes(masks)
 
         def answer(start: int, stop: int) -> Floats:
             at = codes[start:stop, None] + self._starts
@@ -284,6 +305,7 @@ class TableOfRow:
             return self._handle.view_of(session.run(None, {"coalitions/laid": laid})[0], len(laid))
 
         try:
+            table = self._table = self._filled() if self._table is None else self._table
             answers = in_calls(self._handle, len(masks), answer, rows=references)
         except Exception as error:
             if is_of_memory(error):  # for one coalition over all references: who asks has smaller ways
@@ -293,27 +315,34 @@ class TableOfRow:
         return answers
 
     def _codes(self, masks: NDArray[np.bool_]) -> NDArray[np.uint8]:
-        """For each place the colours that are present there, a bit for each, ``(masks, places)``."""
+        """For each place which of its own features are present, a bit for each, ``(masks, places)``."""
         count = len(self._plan.colours)
-        present = np.zeros((count + 1, len(masks)), np.uint8)  # a colour that is not there reads the last line
+        present = np.zeros((count + 1, len(masks)), np.uint8)  # the last line is that of no feature
         present[:count] = masks[:, :count].T
-        found = np.zeros((len(self._plan.touched), len(masks)), np.uint8)
-        for features in self._plan.touched.T[::-1]:
+        found = np.zeros((len(self._plan.own), len(masks)), np.uint8)
+        for features in self._plan.own.T[::-1]:
             found <<= 1
             found |= present[features]
         return np.ascontiguousarray(found.T)
 
     def _filled(self) -> NDArray[np.float32]:
-        """What each place of each reference answers to each set of colours, ``(references * places * images, others)``."""
+        """What each place of each reference answers to each set of its features, ``(references * lines, others)``."""
         plan, axes = self._plan, self._plan.stand.axes
-        colours = plan.touched.shape[1]
-        present = (np.arange(plan.images)[:, None] >> np.arange(colours) & 1).astype(bool)
-        keep = np.concatenate([present[:, plan.colours], np.ones((plan.images, 1), bool)], axis=1)[:, self._owner]
-        images = np.where(keep, self._row, self._references[:, None]).reshape(-1, *self._row.shape[1:])
+        count, lines = len(plan.colours), plan.lines
+        place = np.repeat(np.arange(len(lines)), lines)
+        code = np.arange(len(place)) - np.repeat(np.cumsum(lines) - lines, lines)
+        colours = np.append(plan.colours, 0)[plan.own]
+        image = sum(((code >> at & 1) << colours[place, at] for at in range(plan.own.shape[1])), np.zeros_like(code))
 
-        step = max(1, self._handle.rows_per_call)
-        parts = [self._of.head(plan, images[start : start + step]) for start in range(0, len(images), step)]
+        table = np.empty((len(self._references), len(place), prod(self._sizes[len(axes.place) :])), np.float32)
         inside = (slice(None), *(slice(size) for size in plan.stand.shape))
-        answered = np.moveaxis(np.concatenate(parts)[inside], axes.place, range(1, len(axes.place) + 1))
-        laid = answered.reshape(len(self._references), plan.images, len(plan.touched), -1)
-        return np.ascontiguousarray(laid.swapaxes(1, 2)).reshape(-1, laid.shape[-1])
+        step = max(1, self._handle.rows_per_call)
+        for start in range(0, plan.images, step):
+            present = np.arange(start, min(start + step, plan.images))[:, None] >> np.arange(plan.colours.max() + 1) & 1
+            padded = np.concatenate([present[:, plan.colours] == 1, np.ones((len(present), 1), bool)], axis=1)
+            asked = np.flatnonzero((image >= start) & (image < start + len(present)))
+            for reference, found in zip(self._references, table, strict=True):
+                answered = self._of.head(plan, np.where(padded[:, self._owner % (count + 1)], self._row, reference))
+                laid = np.moveaxis(answered[inside], axes.place, range(1, len(axes.place) + 1))
+                found[asked] = laid.reshape(len(present), len(lines), -1)[image[asked] - start, place[asked]]
+        return table.reshape(-1, table.shape[-1])
