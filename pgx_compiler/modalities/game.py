@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgx_compiler.modalities.features import FIXED, FeatureMap, References
-from runtimes.capabilities import Coalitions, Composer, Floats, Inputs, Integers, Predictor
+from runtimes.capabilities import Coalitions, Floats, Inputs, Integers, Predictor
 
 Masks = NDArray[np.bool_]
 """``(n, features)``: True where a feature is present (kept from the row), False where it is removed."""
@@ -52,10 +52,6 @@ class Game:
         self._row = {name: np.asarray(np.asarray(array)[0]) for name, array in row.items()}
         self._references = references
         self._features = features
-        self._fillings = {
-            name: _Filling(one, np.asarray(references[name]), _columns(features, name))
-            for name, one in self._row.items()
-        }
         self._packed = packed or {}
         self._targets = np.atleast_1d(targets)
         self.n_features = len(features)
@@ -178,12 +174,22 @@ class Game:
         return self._targets
 
     @cached_property
+    def _fillings(self) -> dict[str, "_Filling"]:
+        """What composes each input, made where it is needed: a handle may have a way of its own."""
+        return {
+            name: _Filling(one, np.asarray(self._references[name]), _columns(self._features, name))
+            for name, one in self._row.items()
+        }
+
+    @cached_property
     def _composed_inside(self) -> Coalitions | None:
         """The handle's own way to answer coalitions, where it has one that pays for this game."""
-        if self._packed or not isinstance(self._model, Composer):
+        # by its one method, not by `isinstance`: that looks at all of the protocol, for each of many games
+        if self._packed or not hasattr(self._model, "coalitions"):
             return None
         row = {name: one[None] for name, one in self._row.items()}
-        return self._model.coalitions(row, self._references, self._features.owners)
+        found: Coalitions | None = self._model.coalitions(row, self._references, self._features.owners)
+        return found
 
     def _compose(self, masks: Masks, references: slice = slice(None)) -> dict[str, NDArray[Any]]:
         """Model rows for masks: ``(n * references, *feature shape)``, references fastest; for some references alone."""

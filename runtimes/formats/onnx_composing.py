@@ -113,8 +113,9 @@ class _DenseRow:
 
     def scores(self, masks: NDArray[np.bool_]) -> Floats:
         def answer(start: int, stop: int) -> Floats:
-            part = np.ones((stop - start, len(self.parts)), np.float32)
+            part = np.empty((stop - start, len(self.parts)), np.float32)
             part[:, :-1] = masks[start:stop, : len(self.parts) - 1]
+            part[:, -1] = 1
             raw = self.session.run(None, {"coalitions/masks": part, "coalitions/parts": self.parts})[0]
             return self.handle.view_of(raw, len(part) * self.references)
 

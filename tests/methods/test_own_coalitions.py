@@ -39,7 +39,7 @@ def game_of(features=10, references=7, outputs=1, seed=0):
 def test_the_parts_are_all_references_once_and_weigh_what_they_hold():
     game = game_of(references=7)
     masks = np.random.default_rng(1).random((9, 10)) < 0.5
-    parts = parts_of(game, 3)
+    parts = parts_of(game, 3, np.random.default_rng(0))
     assert sorted(part.game.n_references for part in parts) == [2, 2, 3]
     together = sum(part.share * part.game.value(masks) for part in parts)
     np.testing.assert_allclose(together, game.value(masks), atol=1e-12)

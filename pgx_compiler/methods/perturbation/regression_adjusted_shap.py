@@ -67,7 +67,7 @@ def cost(params: RegressionAdjustedShapParams, shape: Shape) -> Cost:
 
 @attribution(
     paper="https://arxiv.org/abs/2506.11849",
-    version=3,  # parts of the references are asked coalitions of their own: smaller errors
+    version=4,  # parts of the references are asked one design in orders of their own
     cost=cost,
     laws=("completeness", "null_feature", "symmetry"),
     estimates="shapley_values",
@@ -123,10 +123,7 @@ def regression_adjusted_shap(
         return values, error
 
     found = estimate(game, budget, params.parts, params.precision, corrected, rng)
-    of_last_look = ratios[-count:]
-    return FeatureValues(
-        found.values, found.standard_error, {**found.notes, "error_ratio": float(np.mean(of_last_look))}
-    )
+    return FeatureValues(found.values, found.standard_error, {**found.notes, "error_ratio": ratios[-1]})
 
 
 def adjust(
