@@ -17,6 +17,7 @@ from runtimes.capabilities import Coalitions, Floats, Inputs
 from runtimes.formats.calls import Calling, in_calls, is_of_memory
 from runtimes.formats.onnx_external import has_external_data
 from runtimes.formats.onnx_file import attributes
+from runtimes.formats.onnx_graphs import written_out
 from runtimes.formats.onnx_incremental import Incremental
 from runtimes.formats.onnx_incremental_graph import network_of
 from runtimes.formats.onnx_incremental_parts import network_in
@@ -56,7 +57,7 @@ class Composing:
         """See `runtimes.capabilities.Composer`."""
         if not self._looked:
             self._looked = True
-            model = self._model()
+            model = written_out(self._model())
             if not has_external_data(model):
                 self._found = _of_dense(model, self._session) or _of_convolutions(model, self._session)
         if self._found is None or not _plain_numbers(row, references):

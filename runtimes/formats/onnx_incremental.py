@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from runtimes.capabilities import Coalitions, Floats, Inputs, Integers
-from runtimes.formats.calls import in_calls
+from runtimes.formats.calls import in_calls, is_of_memory
 from runtimes.formats.onnx_incremental_graph import Axes, Network, Stand, reaches
 from runtimes.formats.onnx_incremental_parts import part_of
 
@@ -110,7 +110,7 @@ def planned(network: Network, axes: Sequence[int], boxes: Boxes, rows: int) -> t
     stops = {}
     for cut, stand in stands.items():
         low, high = stand.axes.reached(*boxes)
-        stops[cut] = Stop(cut, stand.axes, (high - low).max(axis=0))
+        stops[cut] = Stop(cut, stand.axes, np.maximum((high - low).max(axis=0), 1))  # what reaches nothing is no box
     best: tuple[float, tuple[Stage, ...]] = (_PAYS * whole, ())
     least: dict[int, tuple[float, tuple[Stage, ...]]] = {0: (0.0, ())}
     call = _CALL / max(rows, _ROWS_OF_A_STAGE)
@@ -219,7 +219,12 @@ class Patched:
         count, step = len(self.references), max(self.handle.rows_per_call, _ROWS_OF_A_STAGE)
         pairs = np.arange(len(masks) * count)
         parts = [pairs[start : start + step] for start in range(0, len(pairs), step)]
-        answers = [self._part(masks[part // count], self.references[part % count]) for part in parts]
+        try:
+            answers = [self._part(masks[part // count], self.references[part % count]) for part in parts]
+        except Exception as error:
+            if is_of_memory(error):  # who asks has smaller ways
+                raise MemoryError(str(error)) from error
+            raise
         self.handle.spent.forward += len(pairs)
         return np.concatenate(answers)
 

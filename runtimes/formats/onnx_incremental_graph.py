@@ -4,6 +4,7 @@ Along one axis, element i of a tensor reads the elements S·i - L to S·i + R of
 strides, L and R grow by what each kernel reads to either side. Where two branches meet they must have the same S.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -78,6 +79,8 @@ class Network:
     """Tensors that all later ones need alone; the image itself is the first."""
     ends: list[int] = field(default_factory=list)
     """For each cut, how many nodes stand before it."""
+    readers: Counter[str] = field(default_factory=Counter)
+    """How often each tensor is read."""
     work: list[float] = field(default_factory=list)
     """For each node, multiply-adds and memory of one row."""
 
@@ -88,6 +91,7 @@ def network_of(
     """Find where the graph may be cut, from the image ``name`` on."""
     found = Network(list(nodes), weights, shapes, [name], [0])
     last_read = {read: place for place, node in enumerate(found.nodes) for read in node.input}
+    found.readers.update(read for node in found.nodes for read in node.input)
     live = {name}
     for place, node in enumerate(found.nodes):
         found.work.append(_work(node, weights, shapes))
@@ -149,8 +153,8 @@ def left_out_at(network: Network, cut: int, stand: Stand, axis: int, least: int)
     name, place = network.cuts[cut], stand.axes.place[axis] - 2
     whole = stand.axes.size[axis]
     for at, node in enumerate(network.nodes[network.ends[cut] :], network.ends[cut]):
-        if name not in network.cuts or node.input[0] != name:
-            return None
+        if name not in network.cuts or node.input[0] != name or network.readers[name] != 1 or any(node.output[1:]):
+            return None  # what else reads it may read all of it, and a place in a tensor depends on its size
         said, name = attributes(node), node.output[0]
         if node.op_type in _POINTWISE:
             continue
@@ -279,10 +283,13 @@ def explicit_pads(said: Mapping[str, Any], sizes: Sequence[int], kernel: Sequenc
     strides, dilations = said.get("strides", [1] * spatial), said.get("dilations", [1] * spatial)
     total = np.array(
         [
-            max(0, (-(-n // s) - 1) * s + (k - 1) * d + 1 - n)
+            (-(-n // s) - 1) * s + (k - 1) * d + 1 - n
             for n, s, k, d in zip(sizes, strides, kernel, dilations, strict=True)
         ]
     )
+    if (total < -1).any():  # strides far wider than the kernel: ONNX Runtime then leaves elements out in front as well
+        raise _Unfit
+    total = np.maximum(total, 0)
     less = total // 2
     first, second = (less, total - less) if auto == "SAME_UPPER" else (total - less, less)
     return [int(n) for n in (*first, *second)]

@@ -13,6 +13,8 @@ def network_in(model: Any) -> tuple[str, list[Any], Mapping[str, Any], Mapping[s
     """The image's name, the nodes that depend on it, the constants, and the shapes of one row; None where unfit."""
     import onnx
 
+    if model.functions or model.graph.sparse_initializer:
+        return None
     weights = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in weights]
     if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type != _FLOAT32:
@@ -30,7 +32,10 @@ def network_in(model: Any) -> tuple[str, list[Any], Mapping[str, Any], Mapping[s
             weights[node.output[0]] = said["value"]
         else:
             return None
-    inferred = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.graph.value_info[:]  # sizes that a file claims for its tensors are believed before those that follow
+    inferred = onnx.shape_inference.infer_shapes(bare, data_prop=True).graph
     shapes = {}
     for value in (*inputs, *inferred.value_info, *inferred.output):
         sizes = [dim.dim_value for dim in value.type.tensor_type.shape.dim]

@@ -72,7 +72,7 @@ class Tabulated:
     model: Any
     open_session: Callable[[Any], Any]
     heads: dict[int, Any] = field(default_factory=dict)
-    rests: dict[int, Any] = field(default_factory=dict)
+    rests: dict[tuple[int, tuple[int, ...], tuple[int, ...]], Any] = field(default_factory=dict)
     planned: tuple[bytes, Plan | None] = (b"", None)
     """The features last asked for, and their plan."""
 
@@ -96,10 +96,11 @@ class Tabulated:
 
     def rest(self, plan: Plan) -> Any:
         """A session that reads ``coalitions/laid (rows, *places, *others)``, and answers as the network does."""
-        if plan.cut not in self.rests:
+        key = (plan.cut, plan.stand.shape, plan.stand.axes.place)
+        if key not in self.rests:
             part = part_of(self.model, self.network, plan.cut, -1)
-            self.rests[plan.cut] = self.open_session(_laid(part, self.network.cuts[plan.cut], plan.stand))
-        return self.rests[plan.cut]
+            self.rests[key] = self.open_session(_laid(part, self.network.cuts[plan.cut], plan.stand))
+        return self.rests[key]
 
 
 def _laid(part: Any, name: str, stand: Stand) -> Any:
@@ -129,7 +130,9 @@ def plan_of(network: Network, owner: NDArray[np.int64], references: int) -> Plan
         image = Stand(shape, Axes.afresh([axis + 1 for axis in axes], [shape[axis] for axis in axes]))
         cuts = _worth_it(network, reaches(network, 0, image), references)
         if cuts:
-            return _cheapest(cuts, Features(owner, axes, (boxes[0][:, axes], boxes[1][:, axes])), references)
+            found = _cheapest(cuts, Features(owner, axes, (boxes[0][:, axes], boxes[1][:, axes])), references)
+            if found is not None:
+                return found
     return None
 
 

@@ -5,6 +5,7 @@ nothing reads: of 28 x 28 pixels two kernels of 3 and two poolings of 2 read 26 
 The answer is the same, and so is every slope: those of the border are zero.
 """
 
+from itertools import count
 from math import prod
 from typing import Any
 
@@ -26,6 +27,8 @@ from runtimes.formats.onnx_incremental_parts import network_in
 
 _PAYS = 0.02
 """Share of the network's work that must fall away."""
+_SLICE_READS = 10
+"""The opset from which what a Slice cuts out is read and not said."""
 _COPIED = ELEMENT
 """What it costs to cut an element out; on the way back, of which twice the work falls away, as much again."""
 
@@ -45,11 +48,17 @@ def without_unread(model: Any) -> Any | None:
     name, less = network.cuts[cut], onnx.ModelProto()
     less.CopyFrom(model)
     reader = next(at for at, node in enumerate(less.graph.node) if name in node.input)
-    constants = {"from": np.zeros(len(read.axes.place)), "to": read.axes.size, "axes": np.array(read.axes.place)}
-    for said, array in constants.items():
-        less.graph.initializer.append(onnx.numpy_helper.from_array(array.astype(np.int64), f"{name}/read/{said}"))
-    less.graph.node[reader].input[list(less.graph.node[reader].input).index(name)] = f"{name}/read"
-    sliced = onnx.helper.make_node("Slice", [name, *(f"{name}/read/{said}" for said in constants)], [f"{name}/read"])
+    taken = {one for node in model.graph.node for one in (*node.input, *node.output)}
+    own = next(own for times in count(1) if not any(one.startswith(own := f"{name}{'/read' * times}") for one in taken))
+    said = {"starts": [0] * len(read.axes.place), "ends": read.axes.size.tolist(), "axes": list(read.axes.place)}
+    if next((one.version for one in model.opset_import if one.domain in ("", "ai.onnx")), 0) < _SLICE_READS:
+        sliced = onnx.helper.make_node("Slice", [name], [own], **said)
+    else:
+        sliced = onnx.helper.make_node("Slice", [name, *(f"{own}/{word}" for word in said)], [own])
+        for word, numbers in said.items():
+            held = onnx.numpy_helper.from_array(np.array(numbers, np.int64), f"{own}/{word}")
+            less.graph.initializer.append(held)
+    less.graph.node[reader].input[list(less.graph.node[reader].input).index(name)] = own
     less.graph.node.insert(reader, sliced)
     return less
 

@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper
 
 from pgx_compiler.modalities.features import FeatureMap
 from pgx_compiler.modalities.game import Game
@@ -167,8 +169,6 @@ def chain(path: Path, *, pads: int = 0, stride: int = 2) -> Any:
     x = net.add("Conv", "image", net.weight(2, 1, 3, 3), kernel_shape=[3, 3], pads=[0, 0, pads, pads])
     x = net.add("MaxPool", net.add("Relu", x), kernel_shape=[2, 2], strides=[stride, stride])
     x = net.add("Flatten", net.add("GlobalAveragePool", x))
-    import onnx
-
     found = network_in(onnx.load(net.saved(path, [1, 13, 13], net.add("MatMul", x, net.weight(2, 3)))))
     assert found is not None
     name, nodes, weights, shapes = found
@@ -182,3 +182,127 @@ def test_what_no_later_layer_reads_is_cut_off(tmp_path: Path, said: dict[str, in
     found = as_far_as_read(chain(tmp_path / "net.onnx", **said), 0, image)
     assert found.shape == (1, read, read)
     assert found.axes.size.tolist() == [read, read]
+
+
+def two_ways_down(net: Drawn) -> str:
+    """A block halved by a kernel of 1 (which leaves the last row out) and by one of 3 with padding (which reads it)."""
+    x = net.add("Relu", net.add("Conv", "image", net.weight(8, 3, 3, 3), kernel_shape=[3, 3], pads=[1] * 4))
+    short = net.add("Conv", x, net.weight(8, 8, 1, 1), kernel_shape=[1, 1], strides=[2, 2])
+    wide = net.add("Conv", x, net.weight(8, 8, 3, 3), kernel_shape=[3, 3], strides=[2, 2], pads=[1] * 4)
+    gate = net.add("Sigmoid", net.add("Conv", net.add("GlobalAveragePool", wide), net.weight(8, 8, 1, 1)))
+    return net.add("Add", short, net.add("Mul", wide, gate))
+
+
+def unpooled(net: Drawn) -> str:
+    """What a pooling says of places depends on how wide the tensor is."""
+    x = net.add("Relu", net.add("Conv", "image", net.weight(8, 3, 3, 3), kernel_shape=[3, 3]))
+    x = net.add("Conv", x, net.weight(8, 8, 3, 3), kernel_shape=[3, 3])
+    net.nodes.append(helper.make_node("MaxPool", [x], ["v", "i"], kernel_shape=[3, 3], strides=[3, 3]))
+    return net.add("MaxUnpool", "v", "i", net.add("Shape", x), kernel_shape=[3, 3], strides=[3, 3])
+
+
+def wide_strides(net: Drawn) -> str:
+    """ONNX Runtime pads by less than nothing where a stride is far wider than its kernel."""
+    x = net.add("Relu", net.add("Conv", "image", net.weight(8, 3, 3, 3), kernel_shape=[3, 3], pads=[1] * 4))
+    return net.add("Conv", x, net.weight(8, 8, 2, 2), kernel_shape=[2, 2], strides=[7, 7], auto_pad="SAME_UPPER")
+
+
+def of_its_own(net: Drawn) -> str:
+    """A function that the file brings along."""
+    x = net.add("Conv", "image", net.weight(8, 3, 3, 3), kernel_shape=[3, 3])
+    net.nodes.append(helper.make_node("Act", [x], ["act"], domain="mine"))
+    return net.add("Conv", "act", net.weight(8, 8, 3, 3), kernel_shape=[3, 3])
+
+
+def misnamed(net: Drawn) -> str:
+    """Beside a file that claims other sizes for its tensors (below)."""
+    x = net.add("Relu", net.add("Conv", "image", net.weight(8, 3, 3, 3), kernel_shape=[3, 3]))
+    return net.add("Conv", x, net.weight(8, 8, 3, 3), kernel_shape=[3, 3])
+
+
+@pytest.mark.parametrize("make", [two_ways_down, unpooled, wide_strides, of_its_own, misnamed])
+def test_networks_that_a_fuzzer_found_score_as_whole_rows_do(tmp_path: Path, make: Any) -> None:
+    net = Drawn(0)
+    x = net.add("Flatten", net.add("GlobalAveragePool", net.add("Relu", make(net))))
+    path = net.saved(tmp_path / "net.onnx", [3, 32, 32], net.add("MatMul", x, net.weight(8, 3)))
+    model = onnx.load(path)
+    if make is of_its_own:
+        act = helper.make_node("Relu", ["a"], ["b"])
+        model.functions.append(helper.make_function("mine", "Act", ["a"], ["b"], [act], [helper.make_opsetid("", 15)]))
+        model.opset_import.append(helper.make_opsetid("mine", 1))
+    if make is misnamed:
+        claimed = [
+            helper.make_tensor_value_info(name, 1, ["n", 8, size, size]) for name, size in (("t0", 24), ("t2", 22))
+        ]
+        model.graph.value_info.extend(claimed)
+    onnx.save(model, path)
+    handle = onnx_runtime.open_model(path, View("value", "regression"))
+    rng = np.random.default_rng(0)
+    row = rng.normal(size=(1, 3, 32, 32)).astype(np.float32)
+    owner = np.moveaxis(grid((32, 32, 3), 8), -1, 0)
+    way = handle.coalitions({"image": row}, {"image": 0 * row}, {"image": owner})
+    masks = rng.random((300, 16)) < 0.5
+    assert way is not None
+    assert way.takes(masks).all()
+    expected = whole_scores(handle, row, 0 * row, owner, masks)
+    np.testing.assert_allclose(way.scores(masks), expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.usefixtures("whatever_it_costs")
+def test_one_handle_serves_features_along_other_axes(tmp_path: Path) -> None:
+    net = Drawn(0)
+    x = net.add("Relu", net.add("Relu", "image"))
+    x = net.add(
+        "Flatten", net.add("GlobalAveragePool", net.add("Conv", x, net.weight(4, 3, 3, 3), kernel_shape=[3, 3]))
+    )
+    path = net.saved(tmp_path / "net.onnx", [3, 9, 10], net.add("MatMul", x, net.weight(4, 3)))
+    handle = onnx_runtime.open_model(path, View("value", "regression"))
+    rng = np.random.default_rng(0)
+    row = rng.normal(size=(1, 3, 9, 10)).astype(np.float32)
+    rows_of_channels = np.broadcast_to(np.arange(27).reshape(3, 9, 1), (3, 9, 10))
+    for owner in (np.moveaxis(grid((9, 10, 3), 5), -1, 0), rows_of_channels, np.moveaxis(grid((9, 10, 3), 5), -1, 0)):
+        masks = rng.random((40, int(owner.max()) + 1)) < 0.5
+        way = handle.coalitions({"image": row}, {"image": 0 * row}, {"image": np.array(owner)})
+        assert way is not None
+        np.testing.assert_allclose(way.scores(masks), whole_scores(handle, row, 0 * row, owner, masks), atol=1e-5)
+
+
+class Tight:
+    """A session without memory for more than a few rows."""
+
+    def __init__(self, session: Any, most: int) -> None:
+        self._session, self._most = session, most
+
+    def run(self, asked: Any, given: dict[str, np.ndarray]) -> Any:
+        if len(next(iter(given.values()))) > self._most:
+            raise RuntimeError("Failed to allocate memory for requested buffer of size 1")
+        return self._session.run(asked, given)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._session, name)
+
+
+@pytest.mark.parametrize("most", [1, 7])
+@pytest.mark.parametrize("patched", [False, True])
+def test_a_game_goes_on_where_memory_does_not_suffice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patched: bool, most: int
+) -> None:
+    for name, value in (("_LOOKED_UP", 0.1), ("_PLACE", 0.0), ("_PAYS", 5.0), ("_FILLS", 1)):
+        monkeypatch.setattr(onnx_tabulated, name, value)
+    settings = (("_LEAST_WORK", 0.0), ("_CALL", 0.0), ("_COPIED", 0.01), ("_PAYS", 5.0 if patched else 0.0))
+    for name, value in settings:
+        monkeypatch.setattr(onnx_incremental, name, value)
+    rng = np.random.default_rng(0)
+    path = residual(tmp_path / "net.onnx", 0)
+    row, others = (rng.normal(size=(count, 29, 32, 3)).astype(np.float32) for count in (1, 3))
+    features = FeatureMap(tuple(f"p{i}" for i in range(16)), {"image": grid((29, 32, 3), 8)})
+    masks = np.concatenate([rng.random((80, 16)) < 0.5, ~np.eye(16, dtype=bool)])
+    values = []
+    for rows in (10**6, most):
+        handle = onnx_runtime.open_model(path, View("value", "regression"))
+        handle._session = Tight(handle._session, rows)
+        assert handle.composing is not None
+        opens = handle.composing._session
+        handle.composing._session = lambda part, opens=opens, rows=rows: Tight(opens(part), rows)  # type: ignore[misc]
+        values.append(Game(handle, {"image": row}, {"image": others}, features, np.array([0, 2])).value(masks))
+    np.testing.assert_allclose(values[1], values[0], atol=1e-6)

@@ -27,13 +27,19 @@ def cut_to(model: Any) -> list[int] | None:
     return [*held[sliced.input[2]], *held[sliced.input[3]]]
 
 
-def chain(path: Path, size: int = 13, *, pads: int = 0, pooled: int = 2) -> Path:
+def chain(path: Path, size: int = 13, *, pads: int = 0, pooled: int = 2, called: str = "", opset: int = 15) -> Path:
     """A kernel of 3 and a pooling: of 13 x 13 pixels 11 x 11 are made, of which a pooling of 2 reads 10 x 10."""
     net = Drawn(0)
     x = net.add("Conv", "image", net.weight(4, 1, 3, 3), kernel_shape=[3, 3], pads=[pads] * 4)
     x = net.add("MaxPool", net.add("Relu", x), kernel_shape=[pooled, pooled], strides=[pooled, pooled])
-    x = net.add("Flatten", net.add("GlobalAveragePool", x))
-    return net.saved(path, [1, size, size], net.add("MatMul", x, net.weight(4, 3)))
+    if called:
+        net.nodes.append(onnx.helper.make_node("Relu", [x], [called]))
+    x = net.add("Flatten", net.add("GlobalAveragePool", called or x))
+    net.saved(path, [1, size, size], net.add("MatMul", x, net.weight(4, 3)))
+    model = onnx.load(path)
+    model.opset_import[0].version = opset
+    onnx.save(model, path)
+    return path
 
 
 @pytest.mark.parametrize(
@@ -86,3 +92,29 @@ def test_layers_keep_what_nobody_reads() -> None:
     shapes = {layer.shape for layer in handle.layers}
     assert (26, 26, 16) in shapes
     assert (24, 24, 16) not in shapes
+
+
+@pytest.mark.parametrize(
+    "said", [{"opset": 7}, {"opset": 9}, {"opset": 10}, {"called": "image/read"}, {"called": "image/read/ends"}]
+)
+def test_files_of_any_opset_and_names_are_cut(tmp_path: Path, said: dict[str, Any]) -> None:
+    path = chain(tmp_path / "net.onnx", **said)
+    handle = onnx_tensorflow.open_model(path, View("value", "regression"))
+    assert isinstance(handle, onnx_tensorflow.RebuiltModel)
+    assert handle._least is not handle.rebuilt
+    image = np.random.default_rng(0).normal(size=(5, 1, 13, 13)).astype(np.float32)
+    theirs = onnx_runtime.open_model(path, View("value", "regression")).predict({"image": image})
+    np.testing.assert_allclose(handle.predict({"image": image}), theirs, atol=1e-5)
+
+
+def test_a_cut_that_would_answer_otherwise_is_not_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrongly(model: Any) -> Any:
+        less = without_unread(model)
+        held = next(one for one in less.graph.initializer if one.name.endswith("/ends"))
+        held.CopyFrom(onnx.numpy_helper.from_array(np.array([9, 9]), held.name))
+        return less
+
+    monkeypatch.setattr(onnx_tensorflow, "without_unread", wrongly)
+    handle = onnx_tensorflow.open_model(chain(tmp_path / "net.onnx"), View("value", "regression"))
+    assert isinstance(handle, onnx_tensorflow.RebuiltModel)
+    assert handle._least is handle.rebuilt
