@@ -284,12 +284,14 @@ def _ground(audit: Resolved, step: ResolvedStep) -> dict[str, str]:
 
 def _explanations(audit: Resolved) -> Iterator[Node]:
     for step in audit.attributions:
-        params = {
+        params: dict[str, Any] = {
             "with": step.params.model_dump(mode="json"),
             "score": audit.score,
             "features": feature_description(audit, step.ground),
             "direction": step.stage,
         }
+        if step.runs_on and (ends := audit.models[step.runs_on].facts.ends.get(audit.score)):
+            params["ends"] = list(ends)
         asked = _asked(step)
         if audit.targets and not audit.gives_every_target(step):
             asked["note"] = "; ".join(filter(None, (asked["note"], OF_THE_FIRST)))

@@ -84,7 +84,7 @@ def check_rectified(handle: Rectified, inputs: Inputs, rng: np.random.Generator)
 
 
 def check_attention(handle: AttentionReadable, inputs: Inputs) -> list[Violation]:
-    """Each position's shares of attention add up to one."""
+    """Each position's shares of attention add up to one, are those of the row alone, and are counted."""
     return list(_attention(handle, inputs))
 
 
@@ -294,9 +294,12 @@ def _attention(handle: AttentionReadable, inputs: Inputs) -> Iterator[Violation]
     found = handle.attention(inputs)
     if handle.spent.forward - before != rows:
         yield Violation("counting", f"{rows} rows asked, {handle.spent.forward - before} counted")
+    alone = handle.attention(_take(inputs, slice(1, 2)))
     for name, scores in found.items():
         if scores.ndim != 4 or len(scores) != rows or _differs(scores.sum(axis=-1), np.ones(scores.shape[:-1])):
             yield Violation("attention", f"`{name}` gives {scores.shape}, whose last axis should add up to one")
+        elif name not in alone or _differs(scores[1], alone[name][0]):
+            yield Violation("attention batch invariance", f"`{name}`: row 1 alone looks at something else")
 
 
 def _composer(handle: Composer, inputs: Inputs, rng: np.random.Generator) -> Iterator[Violation]:

@@ -85,6 +85,8 @@ class ModelFacts:
     """A capability that files of this format can have to why this one does not, in words."""
     coarse: bool = False
     """True where it computes in half precision or rounds to a few bits on its way: two runtimes differ by more then."""
+    ends: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    """By score, the lowest and highest number that it can be, where the output is rounded to whole numbers of few bits."""
 
 
 class ModelFileError(Exception):

@@ -19,12 +19,14 @@ EXAMPLE = Shape(rows=100, features=20, references=50, outputs=2, data_rows=1000,
 NEEDS = {
     "": "the data alone",
     "Predictor": "predictions",
-    "Differentiable": "gradients (a Keras file, or an ONNX network)",
-    "LayerDifferentiable": "layers that can be looked into (a Keras file)",
-    "Rectified": "gradients through rectifiers (a Keras file with ReLU)",
+    "Differentiable": "gradients (a Keras file, a SavedModel or an ONNX network)",
+    "LayerDifferentiable": "layers that can be looked into (a Keras file, a SavedModel or an ONNX network)",
+    "Rectified": "gradients through rectifiers (a Keras file, a SavedModel or an ONNX network with ReLU)",
+    "RulePropagating": "relevance by rules (a Keras file, a SavedModel or an ONNX network)",
     "TfExplained": "the library tf-explain (the extra `tf-explain`), and a Keras file that reads pictures",
-    "AttentionReadable": "layers of attention (a Keras file)",
+    "AttentionReadable": "attention that can be read (a Keras file, a SavedModel or an ONNX network)",
     "TreeEnsemble": "the trees of an ensemble (an ONNX file)",
+    "LinearModel": "a score that is a weighted sum (an ONNX file)",
     "Trainable": "a model that can be trained again (a Keras file)",
 }
 """Capability to what an author must give."""

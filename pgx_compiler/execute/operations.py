@@ -229,7 +229,7 @@ def _attribution(node: Node, rows: Rows, ids: list[str], found: Attributed) -> A
         if rows.features.labels is not None:
             arrays["feature_labels"] = rows.features.labels
     arrays |= {f"note_{name}": held for name, held in found.notes.items()}
-    report = explanation_report(declaration, arrays, node["params"]["score"])
+    report = explanation_report(declaration, arrays, node["params"]["score"], node["params"].get("ends", ()))
     document = {
         **_report(report).document,
         "method": declaration.name,

@@ -1,6 +1,6 @@
 """What an explanation says of itself: rows it is silent about, how complete it is, how much of it is noise."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,11 +18,20 @@ FIDELITY_WANTED = 0.5
 all: lime#603)."""
 
 
-def explanation_report(declaration: Declaration, arrays: Mapping[str, Any], score: str) -> Report:
-    """Measures and findings of one attribution step."""
+def explanation_report(
+    declaration: Declaration, arrays: Mapping[str, Any], score: str, ends: Sequence[float] = ()
+) -> Report:
+    """Measures and findings of one attribution step.
+
+    Args:
+        declaration: of its method.
+        arrays: what it leaves.
+        score: what it explains.
+        ends: the lowest and highest number that the score can be, where the model rounds it to whole numbers of few bits.
+    """
     measures: list[Measure] = []
     findings: list[Finding] = []
-    _silent_rows(declaration, arrays["values"], measures, findings)
+    _silent_rows(declaration, arrays, ends, measures, findings)
     if "completeness" in declaration.laws:
         _completeness(declaration, arrays, score, measures, findings)
     if "standard_error" in arrays:
@@ -101,22 +110,54 @@ def _converged(declaration: Declaration, arrays: Mapping[str, Any], findings: li
     )
 
 
-def _silent_rows(declaration: Declaration, values: Any, measures: list[Measure], findings: list[Finding]) -> None:
-    dead = int((np.abs(values).max(axis=1) == 0).sum())
+def _silent_rows(
+    declaration: Declaration,
+    arrays: Mapping[str, Any],
+    ends: Sequence[float],
+    measures: list[Measure],
+    findings: list[Finding],
+) -> None:
+    values = arrays["values"]
+    silent = np.abs(values).max(axis=1) == 0
+    dead = int(silent.sum())
     title = "Rows whose every attribution is zero"
     measures.append(Measure("rows_without_attribution", float(dead), title, len(values), "rows", better="lower"))
     if dead:
+        cut_off, ways = (
+            _at_ends(arrays["scores"][silent], ends),
+            ["Look for saturation, a cut graph, or rows equal to the references."],
+        )
+        if cut_off:
+            ways.insert(0, "Explain the model that it was quantised from, or quantise its output to a wider range.")
         findings.append(
             Finding(
                 "gradient_dead" if declaration.stage == "gradient" else "explanation_ignores_model",
                 "warning",
                 f"{declaration.name} says nothing about {dead} of {len(values)} rows",
-                f"Every attribution of {dead} rows is exactly zero: the score does not react where the method looks.",
+                f"Every attribution of {dead} rows is exactly zero: the score does not react where the method looks.{cut_off}",
                 declaration.name,
                 ("rows_without_attribution",),
-                ("Look for saturation, a cut graph, or rows equal to the references.",),
+                tuple(ways),
             )
         )
+
+
+def _at_ends(scores: Any, ends: Sequence[float]) -> str:
+    """How many of some scores lie at an end of what a quantised output can be, in words; empty where none does."""
+    if not len(ends):
+        return ""
+    near = np.isclose(scores[:, None], np.asarray(ends), rtol=0.0, atol=_ROUNDED * max(map(abs, ends)))
+    if not near.any():
+        return ""
+    at = " or ".join(f"{end:.6g}" for end, there in zip(ends, near.any(axis=0), strict=True) if there)
+    return (
+        f" The score of {int(near.any(axis=1).sum())} of them lies at an end of what the model's quantised output can be"
+        f" ({at}): it was cut off there, so that no small change moves it."
+    )
+
+
+_ROUNDED = 1e-6
+"""How far two numbers in float32 that are meant to be the same lie apart, as a share of the largest."""
 
 
 def _completeness(

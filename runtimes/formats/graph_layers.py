@@ -51,6 +51,14 @@ class Operation:
     dtype: str = ""
     """Of its first result; empty where that is not said."""
     shape: Sizes | None = None
+    results: int = 0
+    """How many of the inputs, from the first one on, get no slope: a gradient that the model brings goes by the others."""
+    turn: tuple[int, ...] | None = None
+    """Of a Transpose: for each axis that it makes, the one that it reads; None: not known."""
+    equation: str = ""
+    """Of an Einsum."""
+    turned: tuple[bool, bool] = (False, False)
+    """Of a product of batches of matrices: whether those on the left and on the right are turned."""
 
     @property
     def place(self) -> str:

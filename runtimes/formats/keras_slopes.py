@@ -6,7 +6,7 @@ import numpy as np
 
 from runtimes.capabilities import View
 from runtimes.formats.keras_runtime import tensorflow
-from runtimes.formats.scores import log_with_slopes
+from runtimes.formats.scores import log_with_slopes, of_each_row
 
 
 def chosen_score(raw: Any, target: Any, view: View, activation: str, *, gives_logits: bool) -> Any:
@@ -29,7 +29,7 @@ def chosen_score(raw: Any, target: Any, view: View, activation: str, *, gives_lo
             picked = tf.math.log(picked) - tf.math.log1p(-picked)
         # The first column is 1 - p or -z: the same slope, downwards.
         return sign * picked
-    picked = tf.gather(columns, target, axis=1, batch_dims=1)
+    picked = of_each_row(tf, columns, target)
     if score != "log_odds":
         return log_with_slopes(tf, picked) if score == "log_value" and not gives_logits else picked
     others = tf.one_hot(target, width, on_value=False, off_value=True, dtype=tf.bool)

@@ -165,6 +165,15 @@ class LooksInsideEmbedded(ABC):
         ]
         return np.concatenate([given for given, _ in parts]), np.concatenate([slope for _, slope in parts])
 
+    def attention(self, inputs: Inputs) -> Mapping[str, Floats]:
+        """Return what each position looks at, by attention in the order of computation. Counts as forward rows.
+
+        Raises:
+            ValueError: the rows are not what the model reads, or an id is none of a table's.
+        """
+        parts = [self.above.attention(self.embed(part)) for part, _ in self._parts({**inputs})]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
     def rectified_gradient(self, inputs: Inputs, target: Integers, rule: str) -> Mapping[str, Floats]:
         """Compute the gradient with another rule backwards through each ReLU, of ids summed over what they stand for.
 

@@ -12,6 +12,7 @@ from runtimes.adaptation import ALL, OUTPUTS, Adaptation
 from runtimes.capabilities import View
 from runtimes.formats.onnx_classifiers import with_logits
 from runtimes.formats.onnx_embedding import WhiteBox, white_box
+from runtimes.formats.onnx_ends import ends_of
 from runtimes.formats.onnx_external import external_files
 from runtimes.formats.onnx_file import (
     Tail,
@@ -82,7 +83,7 @@ def facts_of(path: Path, view: View | None = None) -> ModelFacts:
     ways = Ways() if white.lacks else _ways(seen, tail, inputs, white, shapes)
     capabilities = _capabilities(plain, None if asked.shapes_output else read_linear(seen, tail))
     # why there is no gradient; rules go wherever slopes do
-    lacks = {"Differentiable": white.lacks} if white.lacks else {}
+    lacks = dict.fromkeys(("Differentiable", "AttentionReadable"), white.lacks) if white.lacks else {}
     by_rules = frozenset() if lacks else frozenset({"RulePropagating"})
     lacks |= {} if white.lacks else _lacking_inside(inside, first_rounding(model))
     return ModelFacts(
@@ -108,6 +109,7 @@ def facts_of(path: Path, view: View | None = None) -> ModelFacts:
         without_rule=ways.without_rule,
         without_rescaling=ways.without_rescaling or first_rounding(model),
         coarse=is_coarse(model),
+        ends={} if asked.shapes_output else ends_of(seen, tail, scores_of(tail, plain), single=found.columns == 1),
     )
 
 
@@ -117,13 +119,14 @@ def _ways(model: Any, tail: Tail, inputs: Sequence[TensorFacts], white: WhiteBox
 
 def _lacking_inside(inside: Inside, rounding: str) -> dict[str, str]:
     """Why nothing of a graph that has gradients can be looked into, or its ReLU cannot be found; with what to do."""
-    found = {}
+    found = {"AttentionReadable": inside.without_attention} if inside.without_attention else {}
     if not inside.layers:
         within = f", or holds whole numbers of which it does not say what they stand for ({rounding} rounds)"
         found["LayerDifferentiable"] = (
             "none of the ONNX file's operators weighs, activates, normalises, pools or joins rows of floats"
             f"{within if rounding else ''}; name `model.keras`, or the file that it was exported from"
         )
+        found["AttentionReadable"] = found["LayerDifferentiable"]
     if rounding and "Rectified" not in inside.capabilities:
         found["Rectified"] = (
             f"none of the ONNX file's operators is a ReLU: {rounding} rounds to a range, and quantising often leaves a ReLU to"

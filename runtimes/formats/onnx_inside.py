@@ -1,24 +1,36 @@
 """Looking into an ONNX graph that was rebuilt in TensorFlow: what a node gives, and how the score changes with it."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
+from dataclasses import replace
 from typing import Any
 
 from runtimes.capabilities import LayerShape
+from runtimes.formats.attention_calls import ReadsAttention
+from runtimes.formats.graph_attention import Attention
 from runtimes.formats.keras_rectified import rectifier
 from runtimes.formats.keras_runtime import tensorflow
 from runtimes.formats.layer_calls import LooksIntoLayers, Traced
 from runtimes.formats.onnx_layers import OnnxLayer, bound_of, cuts_at_zero
 from runtimes.formats.onnx_rebuild import Rebuilt, Through
-from runtimes.formats.tf_operators.declaring import Laid, Use
+from runtimes.formats.tf_operators import operators
+from runtimes.formats.tf_operators.declaring import Call, Laid, Use
+
+_SHARES = 3
+"""What the operator ``Attention`` calls the shares of attention, among what it can give beside its answer."""
 
 
-class LooksInsideRebuilt(LooksIntoLayers):
-    """Part of a handle on a rebuilt ONNX graph; see `runtimes.capabilities.LayerDifferentiable` and `Rectified`."""
+class LooksInsideRebuilt(LooksIntoLayers, ReadsAttention):
+    """Part of a handle on a rebuilt ONNX graph.
+
+    See `runtimes.capabilities.LayerDifferentiable`, `Rectified` and `AttentionReadable`.
+    """
 
     rebuilt: Rebuilt
     declared: Callable[[], Sequence[OnnxLayer]] = tuple
     """The layers that the file says."""
+    attentive: Callable[[], Sequence[Attention]] = tuple
+    """The attention that the file says."""
 
     @abstractmethod
     def _by(self, rebuilt: Rebuilt, tensors: Sequence[Any]) -> Any:
@@ -99,6 +111,22 @@ class LooksInsideRebuilt(LooksIntoLayers):
 
         return self._backwards(slope, size)
 
+    def _attentions(self) -> Sequence[Attention]:
+        return [one for one in self.attentive() if one.tensor in self.rebuilt.made]
+
+    def _to_shares(self, attentions: Sequence[Attention]) -> Traced:
+        tf = tensorflow()
+
+        def given(*tensors: Any) -> list[Any]:
+            kept: dict[str, Any] = {}
+            passing = {one.tensor: _noting(one.tensor, kept) for one in attentions if not one.fused}
+            fused = {one.tensor for one in attentions if one.fused}
+            self._by(self.rebuilt.changed(passing, _telling(fused, kept)), tensors)
+            return [kept[one.tensor] for one in attentions]
+
+        made: Traced = tf.function(given, input_signature=self._specs(), autograph=False)
+        return made
+
     def _backwards(self, slope: Traced, size: int | None = None) -> Traced:
         tf = tensorflow()
         specs = [tf.TensorSpec((self._fixed or size, *spec.shape[1:]), spec.dtype) for spec in self._specs()]
@@ -123,6 +151,34 @@ def _keeping(layer: OnnxLayer, kept: list[Any], watch: Callable[[Any], None] | N
         return Laid(tf.stop_gradient(own - again) + again, order)  # the very whole numbers
 
     return keep
+
+
+def _noting(name: str, kept: dict[str, Any]) -> Through:
+    """Notes a tensor with its axes as ONNX has them."""
+
+    def note(given: Laid) -> Laid:
+        kept[name] = given.plain(tensorflow())
+        return given
+
+    return note
+
+
+def _telling(fused: Set[str], kept: dict[str, Any]) -> Callable[[Use], Callable[..., Any] | None]:
+    """Has operators of attention compute what they look at as well, and notes it."""
+
+    def instead(use: Use) -> Callable[..., Any] | None:
+        if use.outputs[0] not in fused:
+            return None
+        run = operators()[use.domain, use.kind].run
+
+        def told(call: Call, *given: Any) -> Any:
+            shares = {**use.attributes, "qk_matmul_output_mode": _SHARES}
+            kept[use.outputs[0]] = run(replace(call, use=replace(use, attributes=shares)), *given)[3]
+            return run(call, *given)
+
+        return told
+
+    return instead
 
 
 def _by_rule(rule: str) -> Callable[[Use], Callable[..., Any] | None]:

@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from runtimes.formats.graph_attention import Attention
+from runtimes.formats.onnx_attention import Shapes, read_attention
 from runtimes.formats.onnx_channels import channel_axes
 from runtimes.formats.onnx_classifiers import with_logits
 from runtimes.formats.onnx_differentiable import Graph
@@ -95,6 +97,10 @@ class Inside:
     """In the order of computation."""
     capabilities: frozenset[str] = frozenset()
     """What can be asked of them."""
+    attentions: tuple[Attention, ...] = ()
+    """In the order of computation."""
+    without_attention: str = ""
+    """Why nobody can read what positions look at; empty where it can be read."""
 
 
 def inside_of(path: Path, model: Any, output: str | int | None, cut: Sequence[str] = ()) -> Inside:
@@ -108,16 +114,19 @@ def inside_of(path: Path, model: Any, output: str | int | None, cut: Sequence[st
     """
     seen = written_out(with_logs(with_logits(model)))
     graph = Graph.of(seen, tail_of(path, seen, output).logits, None, cut)
-    layers = tuple(_layers(seen, graph, cut))
+    rows, shapes = _shapes(seen)
+    varied = _varied(seen, graph.uses, cut)
+    layers = tuple(_layers(graph, rows, shapes, varied))
     if not layers:
         return Inside()
-    rectifies = any(map(cuts_at_zero, graph.uses))
-    return Inside(layers, frozenset({"LayerDifferentiable", *(["Rectified"] if rectifies else [])}))
+    read = read_attention(graph.uses, varied, shapes)
+    rectified = ["Rectified"] if any(map(cuts_at_zero, graph.uses)) else []
+    readable = [] if read.lacks else ["AttentionReadable"]
+    offered = frozenset({"LayerDifferentiable", *rectified, *readable})
+    return Inside(layers, offered, read.attentions, read.lacks)
 
 
-def _layers(model: Any, graph: Graph, cut: Sequence[str]) -> Iterator[OnnxLayer]:
-    rows, shapes = _shapes(model)
-    varied = _varied(model, graph.uses, cut)
+def _layers(graph: Graph, rows: int, shapes: Shapes, varied: set[str]) -> Iterator[OnnxLayer]:
     channels = channel_axes(graph.uses, shapes)
     whole, sums = steps_of(graph.uses), scaled_sums(graph.uses)
     named = Counter(use.name for use in graph.uses)

@@ -1,9 +1,10 @@
 """Whether relevance finds its way through an ONNX graph that is rebuilt in TensorFlow, told from the file."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from runtimes.formats.onnx_differentiable import Graph, named
+from runtimes.formats.onnx_folding import is_by_channel, is_by_place
 from runtimes.formats.onnx_rounding import cuts
 from runtimes.formats.tf_graph_relevance_paths import Passed, Ways, ways_through
 from runtimes.formats.tf_operators.declaring import Use
@@ -92,19 +93,46 @@ def _shared_factor(uses: Sequence[Use], live: Container[str], shapes: Shapes) ->
         shape = shapes.get(use.inputs[0], ())
         if use.kind == "Conv" and 1 < len(shape) < 5 and shape[1] == use.attributes["group"]:
             continue  # depthwise: one operation
-        readers = [one for one in uses if use.outputs[0] in one.inputs]
-        for one in readers:
-            others = [name for name in one.inputs if name != use.outputs[0]]
-            single = all(name in one.constants and one.constants[name].size == 1 for name in others)
-            if one.kind not in _AFFINE or single or any(name in live for name in others):
-                continue
-            turned = one.kind == "Sub" and one.inputs[0] != use.outputs[0]
-            if use.kind != "Conv" or len(readers) > 1 or one.kind == "Div" or turned:
-                return f"{named(one)} on a {use.kind} in groups"
+        if left := _left_on(use, uses, live, shapes):
+            return f"{named(left)} on a {use.kind} in groups"
     return ""
 
 
+def _left_on(conv: Use, uses: Sequence[Use], live: Container[str], shapes: Shapes) -> Use | None:
+    """The first factor or summand on a convolution that `runtimes.formats.onnx_folding` cannot draw into it."""
+    kernel = shapes.get(conv.inputs[1], ())
+    waiting = [(conv.outputs[0], conv.kind == "Conv")]
+    while waiting:
+        name, drawn = waiting.pop()
+        readers = [one for one in uses if name in one.inputs]
+        drawn = drawn and len(readers) == 1
+        for one in readers:
+            constants = [other for other in one.inputs if other != name]
+            if one.kind in _TURNING and one.inputs[0] == name:
+                waiting.append((one.outputs[0], False))
+                continue
+            if one.kind not in _AFFINE or any(other in live for other in constants):
+                continue
+            fits = drawn and one.kind != "Div" and (one.kind != "Sub" or one.inputs[0] == name)
+            if all(other in one.constants and one.constants[other].size == 1 for other in constants):
+                waiting.append((one.outputs[0], fits))
+            elif fits and one.kind == "Mul" and not _are(is_by_channel, constants, kernel, shapes):
+                continue  # a step of its own on any sum
+            elif not fits or (one.kind in ("Add", "Sub") and not _are(is_by_place, constants, kernel, shapes)):
+                return one
+            else:
+                waiting.append((one.outputs[0], fits))
+    return None
+
+
+def _are(shaped: Callable[..., bool], names: Sequence[str], kernel: Sequence[int | None], shapes: Shapes) -> bool:
+    """Whether constants have a shape that can be drawn into a convolution; where it is not known, they are believed to."""
+    return all(name not in shapes or not kernel or shaped(shapes[name], kernel) for name in names)
+
+
 _AFFINE = frozenset({"BatchNormalization", "Add", "Sub", "Mul", "Div"})
+_TURNING = frozenset({"Identity", "Dropout", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Slice"})
+"""What moves sums and leaves them what they are, so that what is added behind it is a bias all the same."""
 
 
 def _kind(use: Use, shapes: Shapes) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from runtimes.adaptation import ALL, Adaptation
 from runtimes.capabilities import View
-from runtimes.formats.scores import log_with_slopes
+from runtimes.formats.scores import log_with_slopes, of_each_row
 
 _TINY = float(np.finfo(np.float32).tiny)
 """As in `runtimes.formats.scores`: a probability of exactly 0 counts as this."""
@@ -37,7 +37,7 @@ def score_of(tf: Any, columns: Any, target: Any, view: View, activation: str, gi
     """Each row's score of its target column, of `columns_of` what the graph answers; see `chosen_score`."""
     width = columns.shape[1]
     score, classifies = view.score, view.task == "classification"
-    several = tf.gather(columns, target, axis=1, batch_dims=1) if width > 1 else None
+    several = of_each_row(tf, columns, target) if width > 1 else None
     # of a single column the first class is 1 - p or -z: the same slope, downwards
     sign = tf.cast(2 * target - 1, columns.dtype)
     if score == "value" or (score == "logit" and not classifies):
@@ -55,7 +55,7 @@ def score_of(tf: Any, columns: Any, target: Any, view: View, activation: str, gi
     if activation == "linear":
         if several is None:
             return sign * tf.sigmoid(columns[:, 0])
-        return tf.gather(tf.nn.softmax(columns), target, axis=1, batch_dims=1)
+        return of_each_row(tf, tf.nn.softmax(columns), target)
     if score == "probability":
         return sign * columns[:, 0] if several is None else several
     independent = activation == "sigmoid" or (view.adaptation.shapes_output and activation != "softmax")

@@ -6,34 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from runtimes.capabilities import View
+from runtimes.formats.graph_layers import PASSES_ON
 from runtimes.formats.keras_embedding import has_gradient, whole_numbers
 from runtimes.formats.keras_facts import Head, columns_of, scores_of
+from runtimes.formats.saved_model_attention import without_attention
 from runtimes.formats.saved_model_embedding import looked_up
 from runtimes.formats.saved_model_file import GraphNode, SavedModelFile, read_saved_model
-from runtimes.formats.saved_model_layers import inside, layer_facts
+from runtimes.formats.saved_model_layers import Place, inside, last_of, layer_facts, maker_of
+from runtimes.formats.saved_model_rounding import lost_in_rounding
 from runtimes.formats.signature import refusing_disorder
 from runtimes.formats.tf_graph_relevance_paths import Ways, first_own_rounding, ways_through_signature
 from runtimes.powers import NO_POWERS
 from runtimes.target import ModelFacts, ModelFileError
 
-_PASSES_ON = frozenset({"Identity", "IdentityN", "StopGradient", "EnsureShape", "PreventGradient"})
-_CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 _LINEAR = frozenset({"BiasAdd", "MatMul", "BatchMatMulV2", "Conv2D"})
 _ADDS = frozenset({"Add", "AddV2"})
 _OF_PLUMBING = frozenset(
     {"Const", "Identity", "NoOp", "Placeholder", "ReadVariableOp", "VarHandleOp", "PartitionedCall"}
     | {"StatefulPartitionedCall", "DisableCopyOnRead", "IdentityN"}
 )
-
-
-@dataclass(frozen=True)
-class _Scope:
-    """The graph, or one call of a function: its operations by name, and what its arguments are."""
-
-    nodes: dict[str, GraphNode]
-    arguments: dict[str, str]
-    function: str = ""
-    above: "_Scope | None" = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +53,8 @@ def saved_model_facts(path: Path, view: View | None = None) -> ModelFacts:
     embedded = looked_up(file, chosen)
     differentiable = has_gradient(inputs, embedded)
     cut = frozenset(name for names in embedded.values() for name in names)
+    lost = lost_in_rounding(file, chosen, cut) if differentiable else ""
+    differentiable = differentiable and not lost
     rounding = first_own_rounding(file, chosen) if differentiable else ""
     layers = layer_facts(file, chosen, cut) if differentiable and not rounding else ()
     capabilities = {
@@ -69,6 +62,9 @@ def saved_model_facts(path: Path, view: View | None = None) -> ModelFacts:
         *(["Differentiable"] if differentiable else []),
         *(inside(file, chosen, cut) if layers else ()),
     }
+    unread = without_attention(file, chosen, cut) if layers else ""
+    if layers and not unread:
+        capabilities.add("AttentionReadable")
     if differentiable and embedded:
         capabilities.add("EmbeddingDifferentiable")
     ways = ways_through_signature(file, chosen) if differentiable else Ways()
@@ -93,7 +89,7 @@ def saved_model_facts(path: Path, view: View | None = None) -> ModelFacts:
         beside=file.beside,
         lacks={
             name: why
-            for name, why in _lacks(file, embedded, rounding, differentiable=differentiable).items()
+            for name, why in _lacks(file, embedded, rounding, lost, unread, differentiable=differentiable).items()
             if name not in capabilities
         },
         without_rule=ways.without_rule,
@@ -105,7 +101,13 @@ _OF_LAYERS = ("LayerDifferentiable", "Rectified", "AttentionReadable", "RuleProp
 
 
 def _lacks(
-    file: SavedModelFile, embedded: Mapping[str, tuple[str, ...]], rounding: str, *, differentiable: bool
+    file: SavedModelFile,
+    embedded: Mapping[str, tuple[str, ...]],
+    rounding: str,
+    lost: str,
+    unread: str,
+    *,
+    differentiable: bool,
 ) -> dict[str, str]:
     """Why a SavedModel offers no gradient, or nothing that needs layers, and what does."""
     no_layers = (
@@ -115,14 +117,15 @@ def _lacks(
     found = dict.fromkeys(_OF_LAYERS, no_layers)
     if rounding:
         own = f"it brings a gradient of its own for {rounding}, which rounds, and layers are seen without it"
-        return {**found, "LayerDifferentiable": own, "Rectified": own}
+        return {**found, "LayerDifferentiable": own, "Rectified": own, "AttentionReadable": own}
     if differentiable:
         found["LayerDifferentiable"] = (
             "none of its operations weighs, activates, normalises, pools or joins rows of floats"
         )
         found["Rectified"] = "none of its operations is a ReLU"
+        found["AttentionReadable"] = unread or found["LayerDifferentiable"]
         return found
-    said = whole_numbers(file.signature.inputs, embedded)
+    said = lost or whole_numbers(file.signature.inputs, embedded)
     return {**dict.fromkeys(("EmbeddingDifferentiable", *_OF_LAYERS), said), "Differentiable": said}
 
 
@@ -144,63 +147,39 @@ def output_position(file: SavedModelFile, wanted: str | int | None) -> int:
 def end_of(file: SavedModelFile, output: int) -> End:
     """The last operation of an output, through the functions that the signature calls."""
     name = file.signature.outputs[output].name
-    scope = _Scope({node.name: node for node in file.nodes}, {})
-    made = _maker(file, scope, file.signature.tensors[name])
+    made = last_of(file, output)
     if made is None:
         return End(Head(name, "", removable=False))
-    node, scope = made
+    place, node = made
     if node.op in ("Softmax", "Sigmoid"):
-        removable = _is_used_once(file, scope, node)
-        return End(Head(name, node.op.lower(), removable), scope.function, node.name)
-    if node.op == "Exp" and _is_used_once(file, scope, node):
-        return End(Head(name, "exp", removable=True), scope.function, node.name)
-    if node.op in _LINEAR or (node.op in _ADDS and any(_is_product(file, scope, tensor) for tensor in node.inputs)):
+        removable = _is_used_once(file, place, node)
+        return End(Head(name, node.op.lower(), removable), place.function, node.name)
+    if node.op == "Exp" and _is_used_once(file, place, node):
+        return End(Head(name, "exp", removable=True), place.function, node.name)
+    if node.op in _LINEAR or (node.op in _ADDS and any(_is_product(file, place, tensor) for tensor in node.inputs)):
         return End(Head(name, "linear", removable=False))
     return End(Head(name, "", removable=False))
 
 
-def _is_used_once(file: SavedModelFile, scope: _Scope, node: GraphNode) -> bool:
+def _is_used_once(file: SavedModelFile, place: Place, node: GraphNode) -> bool:
     """Whether nothing of the signature but the output depends on an operation, so that it can be taken away."""
-    if not scope.function:
+    if not place.function:
         return False
-    calls = [scope]
+    calls = [place]
     while calls[-1].above is not None and calls[-1].above.function:
         calls.append(calls[-1].above)
     reached = file.reached()
     once = all(sum(call.function in other.calls for other in reached) == 1 for call in calls)
     readers = sum(
-        tensor.partition(":")[0].lstrip("^") == node.name for other in scope.nodes.values() for tensor in other.inputs
+        tensor.partition(":")[0].lstrip("^") == node.name for other in place.nodes.values() for tensor in other.inputs
     )
-    function = file.functions[scope.function]
+    function = file.functions[place.function]
     return once and readers + sum(said.partition(":")[0] == node.name for said in function.returns.values()) == 1
 
 
-def _is_product(file: SavedModelFile, scope: _Scope, tensor: str) -> bool:
-    made = _maker(file, scope, tensor)
-    return made is not None and made[0].op in _LINEAR
-
-
-def _maker(file: SavedModelFile, scope: _Scope, tensor: str) -> tuple[GraphNode, _Scope] | None:
-    """The operation that makes a tensor, looked for through calls and what passes values on; None where not found."""
-    for _ in range(1000):
-        name, _, port = tensor.partition(":")
-        if name in scope.arguments and scope.above is not None:
-            scope, tensor = scope.above, scope.arguments[name]
-            continue
-        node = scope.nodes.get(name)
-        if node is None:
-            return None
-        position = int(port.rpartition(":")[2] or 0)
-        if node.op in _PASSES_ON:
-            tensor = node.inputs[position]
-            continue
-        function = file.functions.get(node.calls[0]) if node.op in _CALLS and node.calls else None
-        if function is None:
-            return node, scope
-        arguments = dict(zip(function.arguments, node.inputs, strict=False))
-        tensor = function.returns[function.outputs[position]]
-        scope = _Scope({inner.name: inner for inner in function.nodes}, arguments, function.name, scope)
-    return None
+def _is_product(file: SavedModelFile, place: Place, tensor: str) -> bool:
+    made = maker_of(file, place, tensor, PASSES_ON)
+    return made is not None and made[1].op in _LINEAR
 
 
 def _refuse_unholdable(file: SavedModelFile) -> None:

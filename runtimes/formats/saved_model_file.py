@@ -9,6 +9,7 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
 from runtimes.formats.protobuf_wire import entries, number, numbers, part, parts, text, texts
@@ -29,6 +30,8 @@ _DTYPES: Mapping[int, str] = {
 }  # fmt: skip
 """``DataType`` of ``types.proto``, those that NumPy has."""
 _NOTHING = memoryview(b"")
+_MOST_AXES = 32
+"""Of a tensor, as NumPy's until its second version."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,39 @@ class GraphNode:
     def output(self) -> tuple[str, tuple[int | None, ...] | None]:
         """Type and shape of the first tensor that it makes; empty and None where they are not said.
 
-        ``T`` and ``dtype`` are an ``AttrValue``'s type 6; ``_output_shapes`` is a list 1 of shapes 7.
+        ``T``, ``dtype`` and ``DstT`` (of a cast) are an ``AttrValue``'s type 6; ``_output_shapes`` is a list 1 of shapes 7.
         """
         said = dict(entries(self.raw, 5))
-        dtype = next((_DTYPES.get(number(said[one], 6), "") for one in ("T", "dtype") if one in said), "")
+        named = ("T", "dtype", "DstT")
+        dtype = next((_DTYPES.get(number(said[one], 6), "") for one in named if one in said), "")
         shapes = list(parts(part(said.get("_output_shapes", _NOTHING), 1), 7))
         return dtype, _shape(shapes[0]) if shapes else None
+
+    def product(self) -> tuple[str, tuple[bool, bool]]:
+        """The equation of an Einsum (an ``AttrValue``'s text 2), and which sides of another product are turned (truths 5)."""
+        said = dict(entries(self.raw, 5))
+        turned = [bool(number(said.get(side, _NOTHING), 5)) for side in ("adj_x", "adj_y")]
+        return text(said.get("equation", _NOTHING), 2), (turned[0], turned[1])
+
+    def whole_numbers(self) -> tuple[int, ...] | None:
+        """What a small constant holds; None where it is none, holds no whole numbers, or more than axes may need.
+
+        ``value`` is an ``AttrValue``'s tensor 8: type 1, bytes 4, or numbers 7 (32 bits) and 10 (64).
+        """
+        tensor = part(dict(entries(self.raw, 5)).get("value", _NOTHING), 8)
+        kind = _DTYPES.get(number(tensor, 1), "")
+        if self.op != "Const" or kind not in ("int32", "int64"):
+            return None
+        packed, size = part(tensor, 4), int(kind[3:]) // 8
+        if len(packed) > size * _MOST_AXES:
+            return None
+        starts = range(0, len(packed) - size + 1, size)
+        held = [int.from_bytes(packed[at : at + size], "little", signed=True) for at in starts]
+        return tuple(held or islice(numbers(tensor, 7 if size == 4 else 10), _MOST_AXES))
+
+    def brings_gradient(self) -> bool:
+        """Whether it has a gradient of its own (``tf.custom_gradient``), and not that of its kind."""
+        return "_gradient_op_type" in dict(entries(self.raw, 5))
 
 
 @dataclass(frozen=True)

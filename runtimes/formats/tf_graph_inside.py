@@ -1,14 +1,16 @@
 """Looking into a TensorFlow graph that is no graph of Keras layers: SavedModels, and whatever else can be traced."""
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from runtimes.capabilities import Floats, LayerShape
+from runtimes.formats.attention_calls import ReadsAttention
 from runtimes.formats.batches import probe
+from runtimes.formats.graph_attention import Attention, attentions_among
 from runtimes.formats.graph_layers import ENDS, ONLY_LOOKS, PASSES_ON, RECTIFIERS, GraphLayer, Operation, layers_of
 from runtimes.formats.keras_runtime import tensorflow
 from runtimes.formats.layer_calls import LooksIntoLayers, Traced
@@ -21,8 +23,11 @@ _SAME = 1e-4
 _INPUTS = frozenset({"Placeholder", "PlaceholderWithDefault"})
 
 
-class LooksInsideGraph(LooksIntoLayers):
-    """Part of a handle on a traced function; see `runtimes.capabilities.LayerDifferentiable` and `Rectified`."""
+class LooksInsideGraph(LooksIntoLayers, ReadsAttention):
+    """Part of a handle on a traced function.
+
+    See `runtimes.capabilities.LayerDifferentiable`, `Rectified` and `AttentionReadable`.
+    """
 
     _answers: Any
     """The traced function, from the inputs to what the score is made of."""
@@ -106,6 +111,18 @@ class LooksInsideGraph(LooksIntoLayers):
         made: Traced = tf.function(slope, input_signature=signature, autograph=False)
         return made
 
+    def _attentions(self) -> Sequence[Attention]:
+        return attentions_among(operations_of(self._frozen(), below=self._gives_logits)).readable
+
+    def _to_shares(self, attentions: Sequence[Attention]) -> Traced:
+        tf, graph, tensors = tensorflow(), self._frozen(), [f"{one.tensor}:0" for one in attentions]
+
+        def given(*arrays: Any) -> list[Any]:
+            return placed(graph, dict(zip(graph.inputs, arrays, strict=True)), tensors)
+
+        made: Traced = tf.function(given, input_signature=self._specs(), autograph=False)
+        return made
+
     def _back_to_inputs(self, rule: str, size: int | None) -> Traced:
         names = _registered()
         return self._back(self._believed(), {kind: names[rule, kind] for kind in RECTIFIERS}, size)
@@ -185,16 +202,25 @@ def operations_of(graph: FrozenGraph, *, below: bool) -> list[Operation]:
         live = tuple(one for one in read if found[one] is not None)
         if live or nodes[name].op in _INPUTS:
             del found[name]
-            found[name] = _operation(graph, nodes[name], live)
+            found[name] = _operation(graph, nodes, nodes[name], live)
     return [one for one in found.values() if one is not None and one.kind not in _INPUTS]
 
 
-def _operation(graph: FrozenGraph, node: Any, read: tuple[str, ...]) -> Operation:
+def _operation(graph: FrozenGraph, nodes: Mapping[str, Any], node: Any, read: tuple[str, ...]) -> Operation:
     made = graph.graph.get_operation_by_name(node.name).outputs
     if not made:
         return Operation(node.name, node.op, read)
     shape = None if made[0].shape.rank is None else tuple(made[0].shape)
-    return Operation(node.name, node.op, read, made[0].dtype.name, shape)
+    said = dict(node.attr.items())  # to ask the message itself for what is not there would write it into the node
+    equation = said["equation"].s.decode() if "equation" in said else ""
+    left, right = (side in said and said[side].b for side in ("adj_x", "adj_y"))
+    turn = _turn_of(nodes[_node_of(node.input[1])]) if node.op == "Transpose" else None
+    return Operation(node.name, node.op, read, made[0].dtype.name, shape, 0, turn, equation, (left, right))
+
+
+def _turn_of(order: Any) -> tuple[int, ...] | None:
+    """The order that axes are brought into, where a constant says it."""
+    return tuple(tensorflow().make_ndarray(order.attr["value"].tensor).tolist()) if order.op == "Const" else None
 
 
 def _node_of(tensor: str) -> str:

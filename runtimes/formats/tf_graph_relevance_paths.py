@@ -5,13 +5,9 @@ from dataclasses import dataclass
 
 from runtimes.formats import tf_graph_relevance_kinds as kinds
 from runtimes.formats.graph_layers import place_of
-from runtimes.formats.protobuf_wire import entries
 from runtimes.formats.saved_model_file import SavedModelFile
 from runtimes.formats.saved_model_layers import operations_of
-
-ROUNDING = frozenset({"Round", "Rint", "Floor", "Ceil", "QuantizeV2"})
-_OWN = "_gradient_op_type"
-"""The attribute that names an operation's gradient where it is another than that of its kind."""
+from runtimes.formats.saved_model_rounding import ROUNDING
 
 
 @dataclass(frozen=True)
@@ -63,7 +59,7 @@ def first_own_rounding(file: SavedModelFile, output: int) -> str:
     The slope of a rounding is 0, and another one is what such a gradient is there for: whoever computes the operations one by
     one, without it, is left with the slope of the scale that numbers are rounded by.
     """
-    if not any(_OWN in dict(entries(node.raw, 5)) for node in file.reached()):
+    if not any(node.brings_gradient() for node in file.reached()):
         return ""
     found = next((one for one in operations_of(file, output) if one.kind in ROUNDING), None)
     return "" if found is None else _told(Passed(found.name, found.kind, ()))

@@ -71,11 +71,16 @@ def linear_of(held: Operations, last: Operation) -> Linear | None:
 
 
 def _widens(operation: Operation, given: Any) -> bool:
-    """Whether a factor or summand has more places than what it stands on, which is then not one sum any more."""
-    if operation.type in _MOVING:
-        return False
+    """Whether a factor or summand has more places than what it stands on, which is then not one sum any more.
+
+    Sizes that are only known when it runs are believed to be those of a constant beside them, but for the first axis.
+    """
     made = operation.outputs[0].shape
-    return made.rank is not None and given.shape.rank is not None and list(made) != list(given.shape)
+    if operation.type in _MOVING or made.rank is None or given.shape.rank is None:
+        return False
+    if made.rank != given.shape.rank or list(made)[:1] != list(given.shape)[:1]:
+        return True
+    return any(had not in (None, size) for size, had in zip(list(made)[1:], list(given.shape)[1:], strict=True))
 
 
 def _places(held: Operations, product: Operation) -> tuple[int, int]:

@@ -4,7 +4,7 @@ A rebuild is believed only where it gives what ONNX Runtime gives: every handle 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,7 @@ TARGET = Target(
     suffixes=(".onnx",),
     capabilities=frozenset(
         {"Predictor", "Differentiable", "EmbeddingDifferentiable", "LayerDifferentiable", "Rectified"}
-        | {"RulePropagating"}
+        | {"AttentionReadable", "RulePropagating"}
     ),
     distributions=("tensorflow", "onnx", "onnxruntime", "numpy"),
     price=2.5,
@@ -93,15 +93,33 @@ def open_model(path: Path, view: View) -> "RebuiltModel | RebuiltEmbedding":
         raise ModelFileError(f"`{path.name}`: {reason}", "give `model.keras` for gradients")
     rebuilt = Rebuilt(exposed, output, folder, given=white.cut)
     handle: RebuiltModel | RebuiltEmbedding
+    held = False
     if white.lookups:
         tables = read_tables(exposed, white.lookups, inputs, folder)
         handle = RebuiltEmbedding(RebuiltAbove(rebuilt, tables, setting), tables, inputs)
     else:
-        less = without_unread(exposed)
-        handle = RebuiltModel(rebuilt, inputs, setting, less and Rebuilt(less, output, folder, given=white.cut))
+        least = _with_least(path, exposed, rebuilt, inputs, setting)
+        handle, held = least or RebuiltModel(rebuilt, inputs, setting), least is not None
     box = handle if isinstance(handle, RebuiltModel) else handle.above
-    box.declared = lambda: inside_of(path, reading_of(path, view)[0], view.output, white.cut).layers
-    _hold_against_runtime(path, exposed, handle)
+    inside = cache(lambda: inside_of(path, reading_of(path, view)[0], view.output, white.cut))
+    box.declared, box.attentive = (lambda: inside().layers), (lambda: inside().attentions)
+    if not held:
+        _hold_against_runtime(path, exposed, handle)
+    return handle
+
+
+def _with_least(
+    path: Path, exposed: Any, rebuilt: Rebuilt, inputs: tuple[TensorFacts, ...], setting: Setting
+) -> "RebuiltModel | None":
+    """A handle whose answers leave out what they do not depend on, where that is worth it; held against ONNX Runtime."""
+    less = without_unread(exposed)
+    if less is None:
+        return None
+    try:
+        handle = RebuiltModel(rebuilt, inputs, setting, Rebuilt(less, rebuilt.outputs[0], path.parent.resolve()))
+        _hold_against_runtime(path, exposed, handle)
+    except ModelFileError:  # said of the whole graph, where it is true of that too
+        return None
     return handle
 
 

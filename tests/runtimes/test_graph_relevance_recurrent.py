@@ -12,7 +12,7 @@ from tests.runtimes.test_graph_relevance import onnx_file, opened
 
 pytestmark = pytest.mark.frameworks
 
-STEPS, COLUMNS, UNITS, ROWS = 6, 3, 4, 4
+STEPS, COLUMNS, UNITS, ROWS = 4, 3, 4, 4
 TARGET = np.arange(ROWS) % 2
 X = np.random.default_rng(3).normal(size=(ROWS, STEPS, COLUMNS)).astype(np.float32)
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
@@ -88,11 +88,11 @@ def test_the_score_is_conserved_once_biases_take_nothing(name: str, tmp_path: Pa
 
 @pytest.mark.parametrize("kind", ["LSTM", "GRU"])
 def test_rows_that_have_ended_owe_nothing_to_what_comes_after(kind: str, tmp_path: Path) -> None:
-    held = {**drawn(kind, 0), "L": np.array([6, 4, 2, 6], np.int32)}
+    held = {**drawn(kind, 0), "L": np.array([4, 3, 2, 4], np.int32)}
     handle = opened(written(tmp_path, kind, held, ROWS), "value", "regression")
     found, scores = shared(handle, WITHOUT_BIASES)
     np.testing.assert_allclose(found.reshape(ROWS, -1).sum(axis=1), scores, rtol=2e-3, atol=5e-4)
-    assert not found[1, 4:].any()
+    assert not found[1, 3:].any()
     assert not found[2, 2:].any()
     assert found[0].all()
 

@@ -348,3 +348,22 @@ def test_a_gradient_that_the_model_brings_itself_is_no_reason_to_give_another(tm
     assert handle.activations({"x": ROWS}, "product").shape == (3, 2)
     with pytest.raises(ModelFileError, match="brings a gradient of its own"):
         handle.layer_gradient({"x": ROWS}, np.zeros(3, int), "product")
+
+
+def test_what_is_passed_on_together_has_each_its_own_layers(tmp_path: Path) -> None:
+    """Two results through one ``IdentityN``: below the second stands the Tanh, and below the first the ReLU."""
+    tf = tensorflow()
+    module = tf.Module()
+
+    def call(x: Any) -> Any:
+        with tf.name_scope("one"):
+            first = tf.nn.relu(tf.matmul(x, tf.ones((4, 2))))
+        with tf.name_scope("other"):
+            second = tf.nn.tanh(tf.matmul(x, tf.ones((4, 2))))
+        return dict(zip("ab", tf.identity_n([first, second]), strict=True))
+
+    module.call = tf.function(call, input_signature=[tf.TensorSpec((None, 4), "float32", "x")])
+    tf.saved_model.save(module, str(tmp_path / "saved"), signatures=module.call)
+    for output, scope in (("a", "one"), ("b", "other")):
+        facts = tensorflow_native.inspect(tmp_path / "saved" / "saved_model.pb", View("value", output=output))
+        assert [one.name.partition("/")[0] for one in facts.layers] == [scope]

@@ -139,7 +139,7 @@ def test_the_slope_by_what_ids_stand_for_is_that_of_the_formula(name: str, tmp_p
     path = wired(tmp_path, way)
     facts = facts_of(path)
     assert facts.capabilities >= {"Differentiable", "EmbeddingDifferentiable"}
-    assert facts.lacks == {}
+    assert facts.lacks.keys() == {"AttentionReadable"}
     handle = onnx_tensorflow.open_model(path, View("logit"))
     assert isinstance(handle, EmbeddingDifferentiable)
     stands_for = way.stands_for(IDS).astype(np.float64)
@@ -232,7 +232,7 @@ def test_whole_numbers_that_no_table_stands_for_are_named_with_what_reads_them(t
         tmp_path, nodes, {"W": np.ones((LENGTH, 2), np.float32)}, {"ids": (TensorProto.INT64, ("rows", LENGTH))}
     )
     reason = "the ONNX file's input `ids` is int64, and no embedding looks it up: operator `Cast` (node the f) reads it"
-    assert facts_of(path).lacks == {"Differentiable": reason}
+    assert facts_of(path).lacks == {"Differentiable": reason, "AttentionReadable": reason}
     with pytest.raises(ModelFileError, match="no embedding looks it up"):
         onnx_tensorflow.open_model(path, View("logit"))
 

@@ -114,7 +114,8 @@ def test_it_says_what_it_is_without_tensorflow(folder: Path) -> None:
     assert facts.capabilities >= {"Predictor", "Differentiable", "LayerDifferentiable"}
     assert "Rectified" not in facts.capabilities  # its activation is swish
     assert facts.operators["MatMul"] == 2
-    assert "which of them are a layer of Keras; name the `.keras` file" in facts.lacks["AttentionReadable"]
+    assert "which of them are a layer of Keras; name the `.keras` file" in facts.lacks["TfExplained"]
+    assert facts.lacks["AttentionReadable"].startswith("none of its operations is attention")
     assert facts.lacks["Rectified"] == "none of its operations is a ReLU"
     assert sorted(facts.beside) == ["variables/variables.data-00000-of-00001", "variables/variables.index"]
     code = (

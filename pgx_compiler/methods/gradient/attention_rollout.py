@@ -51,7 +51,11 @@ def attention_rollout(model: AttentionReadable, rows: Rows, params: AttentionRol
         It is the same whatever output is explained, and has no sign: it says what was looked at, not what it did to the
         score. Attention can be changed without changing the answer (Jain & Wallace, 2019). What happens to the values that
         attention weighs, and everything outside its layers (pooling, dense layers, convolutions), is left out; skip
-        connections are taken to be there, half and half.
+        connections are taken to be there, half and half. Attention of Keras files are layers of `MultiHeadAttention` that are
+        used once; of SavedModels and ONNX files every softmax of a product of queries and keys by which values are weighed.
+        None of them says what its positions are: attention over as many channels as the input has positions is taken
+        for attention over positions. Operators that keep their shares to themselves, loops, and attention to another number
+        of positions are refused.
     """
     rolled = np.concatenate([_rolled(model, rows.of_rows(slice(row, row + 1)), params) for row in range(len(rows))])
     read = {"mean": rolled.mean(axis=1), "first": rolled[:, 0], "last": rolled[:, -1]}[params.read]
@@ -78,5 +82,5 @@ def _rolled(model: AttentionReadable, rows: Rows, params: AttentionRolloutParams
         joined = joined / joined.sum(axis=-1, keepdims=True)
         rolled = joined if rolled is None else joined @ rolled
     if rolled is None:
-        raise UnfitParams("no layer of attention of the model is used exactly once")
+        raise UnfitParams("no layer of attention of the model is used exactly once, or none can be read")
     return rolled

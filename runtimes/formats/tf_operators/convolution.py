@@ -61,8 +61,11 @@ def _by_groups(
     tf = call.tf
     parts = zip(tf.split(data, groups, axis=-1), tf.split(filters, groups, axis=-1), strict=True)
     made = [one(part, kernel) for part, kernel in parts]
-    if bias is not None:
+    if bias is not None and bias.rank == 1:
         made = [tf.nn.bias_add(*pair) for pair in zip(made, tf.split(bias.tensor, groups), strict=True)]
+    elif bias is not None:  # for each place: see `runtimes.formats.onnx_folding`
+        last = tf.transpose(bias.tensor, (*range(1, bias.rank), 0))
+        made = [one + part for one, part in zip(made, tf.split(last, groups, axis=-1), strict=True)]
     return tf.concat(made, axis=-1)
 
 
