@@ -206,6 +206,20 @@ class Context:
         declared = self.spec.data.train if split == "train" else self.spec.data.test
         return declared is not None and declared.target is not None
 
+    def has(self, what: str) -> bool:
+        """Whether the audit has what a method or one of its measures needs: see `Had` in methods/declared.py."""
+        if what in ("labels", "test_labels"):
+            return self.has_labels("train" if what == "labels" else "test")
+        if what == "unseen_labels":
+            return self.has_labels("train" if self.spec.data.test is None else "test")
+        if what == "test":
+            return self.spec.data.test is not None
+        if what == "sensitive":
+            return any(feature.role == "sensitive" for feature in self.spec.data.features.values())
+        if what == "classification":
+            return self.spec.model.task == "classification"
+        return what == "one_output" and not self.explains_outputs
+
     def ground_name(self, step: str) -> str:
         """What tells the rows and features of a step from those of others: steps of one name can be compared."""
         return self.grounds[step].name if step in self.grounds else ""

@@ -1,14 +1,14 @@
 """Which facts an audit will make, as far as that is known before anything is computed."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import comb
 
 from pgx_compiler.analysis.context import Context, NamedStep
 from pgx_compiler.methods.catalogue import computing
-from pgx_compiler.methods.declaration import Declaration, Params
+from pgx_compiler.methods.declaration import Declaration, NamesTogether, Need, Params
 from pgx_compiler.methods.precaution._wording import measure_names
 
 PARITY = ("max_difference", "max_score_difference")
@@ -18,7 +18,7 @@ ALWAYS_EXPLAINED = ("rows_without_attribution", "rows_forward", "rows_backward")
 STATED = ("rows_forward", "rows_backward")
 """Measures of every other step under ``explain``."""
 
-_TOGETHER = {"pair": 2, "triple": 3}
+TOGETHER = {"pair": 2, "triple": 3}
 """Open words that stand for several features."""
 _MOST_TOGETHER = 20_000
 """Pairs (of 200 features), or triples (of 50), beyond which their names are not looked up one by one."""
@@ -57,25 +57,34 @@ def facts_made(context: Context) -> list[FactName]:
 
 
 @dataclass(frozen=True)
-class NotAsked:
-    """A fact, or family of them, that a step would make with other parameters."""
+class NotMade:
+    """A fact, or family of them, that a step would make with other parameters, or of an audit that has more."""
 
     name: FactName
     step: NamedStep
-    short_of: Mapping[str, int]
-    """The parameters that are too small for it, with the least that each has to be."""
+    short_of: Mapping[str, int | str]
+    """The parameters that keep it from being made, with the least, or the word, that each has to be."""
+    lacking: Sequence[Need]
+    """What the audit would have to have."""
 
 
-def facts_not_asked(context: Context) -> Iterator[NotAsked]:
-    """What steps are able to make and, with the parameters that they have, will not."""
+def facts_not_made(context: Context) -> Iterator[NotMade]:
+    """What steps are able to make and, with the parameters that they have and of this audit, will not."""
     for step in context.named:
-        params = _params_of(context, step)
-        if params is None:
-            continue
         for measure in step.declaration.measures:
-            if short := step.declaration.short_of(measure, params):
+            short, lacking = _missing_for(context, step, measure)
+            if short or lacking:
                 name = f"{'explain' if step.declaration.explains else step.stage}.{step.id}.{measure}"
-                yield NotAsked(_fact(name, _words_known(context, name)), step, short)
+                yield NotMade(_fact(name, _words_known(context, name)), step, short, lacking)
+
+
+def _missing_for(context: Context, step: NamedStep, measure: str) -> tuple[Mapping[str, int | str], Sequence[Need]]:
+    """What keeps a step from making a measure; nothing of a step that was complained about itself."""
+    params, declaration = _params_of(context, step), step.declaration
+    if params is None or not all(context.has(need) for need in declaration.needs):
+        return {}, ()
+    lacking = [need for need in declaration.needed_for(measure, params) if not context.has(need.had)]
+    return declaration.short_of(measure, params), lacking
 
 
 def _params_of(context: Context, step: NamedStep) -> Params | None:
@@ -93,7 +102,7 @@ def _words_known(context: Context, name: str) -> dict[str, tuple[str, ...]]:
     names = (ground.features if ground else context.features).names
     # most write names of features as those of facts, the terms of a surrogate keep them as they are
     known = {"feature": tuple(dict.fromkeys([*measure_names("", names).values(), *(f"_{name}" for name in names)]))}
-    for word, size in _TOGETHER.items():
+    for word, size in TOGETHER.items():
         if comb(len(names), size) <= _MOST_TOGETHER:
             # in the order of the features, as every method names those that it looks at together
             together = [" and ".join(members) for members in combinations(names, size)]
@@ -121,13 +130,35 @@ def _of_precaution(context: Context, step: NamedStep) -> Iterator[str]:
         yield "{measure}"
     known = _params_of(context, step)
     for measure in step.declaration.measures:
-        if known is not None and step.declaration.short_of(measure, known):
+        short, lacking = _missing_for(context, step, measure)
+        if short and not lacking and known is not None:
+            yield from _named_alone(measure, known)
+        if short or lacking:
             continue
         for name in re.findall(r"\{(\w+)\}", measure):
             value = getattr(known, name, None)
             if value is not None:
                 measure = measure.replace(f"{{{name}}}", str(value))
         yield measure
+
+
+def named_together(params: type[Params]) -> dict[str, NamesTogether]:
+    """The parameters that name features to be looked at together."""
+    marks = {
+        name: [one for one in field.metadata if isinstance(one, NamesTogether)]
+        for name, field in params.model_fields.items()
+    }
+    return {name: found[0] for name, found in marks.items() if found}
+
+
+def _named_alone(measure: str, params: Params) -> Iterator[str]:
+    """Of a family that parameters leave out, its members that they name all the same; of three features their pairs as well."""
+    for name, mark in named_together(type(params)).items():
+        word = measure.partition("{")[2].removesuffix("}")
+        size = TOGETHER.get(word, 0) if measure in mark.limits else 0
+        sets = {some: None for one in getattr(params, name) if size for some in combinations(one, size)}
+        for called in measure_names("", [" and ".join(one) for one in sets]).values():
+            yield measure.replace(f"_{{{word}}}", called)
 
 
 def _of_statements(context: Context, step: NamedStep) -> Iterator[str]:

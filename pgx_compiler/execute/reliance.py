@@ -12,6 +12,7 @@ from pgx_compiler.evidence.results import Finding, Measure, Severity
 from pgx_compiler.evidence.store import Artifact
 from pgx_compiler.evidence.summary import bootstrap_interval
 from pgx_compiler.execute.bench import Bench, feature_map
+from pgx_compiler.methods.agreement._rounding import levelled, rounding, without_noise
 from pgx_compiler.modalities import modalities
 from pgx_compiler.modalities.features import FIXED, FeatureMap
 from runtimes.capabilities import Floats
@@ -32,6 +33,9 @@ Interval = tuple[float, float]
 class _Explained:
     step: str
     values: Floats
+    """Those that are nothing but rounding are 0."""
+    within: Floats
+    """How far rounding goes in each row, ``(rows, 1)``."""
     signed: bool
     features: FeatureMap
     """The step's own, where it has some."""
@@ -84,9 +88,17 @@ def _explained(
         name: _region(_mask(bench, sha, suffix), features, spread) for name, (sha, suffix) in params["regions"].items()
     }
     rows = {key.removeprefix("input_"): held for key, held in made.arrays.items() if key.startswith("input_")}
-    return _Explained(
-        step, made.arrays["values"], made.document["signed"], features, regions, rows, made.arrays["targets"]
-    )
+    within = _rounding(made)
+    values = without_noise(made.arrays["values"], within)
+    return _Explained(step, values, within, made.document["signed"], features, regions, rows, made.arrays["targets"])
+
+
+def _rounding(made: Artifact) -> Floats:
+    """How far rounding goes in each row, ``(rows, 1)``; what is shared out of scores has theirs."""
+    values = made.arrays["values"]
+    if made.document["unit"] == "score":
+        values = np.column_stack([values, made.arrays["scores"], made.arrays["base_values"]])
+    return rounding(values)
 
 
 def shares(values: Floats, owned: Floats) -> Floats:
@@ -99,6 +111,11 @@ def shares(values: Floats, owned: Floats) -> Floats:
     weighed = magnitude @ owned if owned.ndim == 1 else (magnitude * owned).sum(axis=1)
     found: Floats = np.divide(weighed, total, out=np.full(len(values), np.nan), where=total > 0)
     return found
+
+
+def _mean(per_row: Floats) -> float:
+    known = per_row[~np.isnan(per_row)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _mask(bench: Bench, sha256: str, suffix: str) -> NDArray[np.bool_]:
@@ -155,12 +172,10 @@ def _expectation(
             per_row = shares(step.values, owned)
             threshold = fair * (IRRELEVANT_BELOW if effect == "irrelevant" else MATTERS_ABOVE)
             name, title = "share", f"Share of {step.step}'s attribution on {feature} (an even share is {fair:.3g})"
-            value, interval = float(np.nanmean(per_row)), bootstrap_interval(per_row, "mean")
+            value, interval = _mean(per_row), bootstrap_interval(per_row, "mean")
             verdicts.append(_settle(interval, threshold, below=effect == "irrelevant"))
         elif step.signed:
-            value, interval = _direction(
-                step.values, step.features, feature, step.rows, step.targets, expectation, params
-            )
+            value, interval = _direction(step, feature, expectation, params)
             name, title = "direction", f"Rank correlation of {feature} with its attribution by {step.step}"
             verdicts.append(_settle(interval, 0.0, below=effect == "decreases"))
         else:
@@ -200,31 +215,30 @@ def _settle(interval: Interval | None, threshold: float, *, below: bool) -> str:
 
 
 def _direction(
-    values: Floats,
-    features: FeatureMap,
-    feature: str,
-    rows: Mapping[str, Any],
-    targets: Any,
-    expectation: Mapping[str, Any],
-    params: Mapping[str, Any],
+    step: _Explained, feature: str, expectation: Mapping[str, Any], params: Mapping[str, Any]
 ) -> tuple[float, Interval | None]:
-    """Spearman correlation of a feature's value with its attribution, with its bootstrap interval over rows."""
+    """Spearman correlation of a feature's value with its attribution, with its bootstrap interval over rows.
+
+    Rows whose attributions only rounding may keep apart have one rank.
+    """
     from scipy.stats import rankdata
+
+    features, values = step.features, step.values
 
     if features.varies or feature not in features.names:
         return float("nan"), None  # a region, a channel or a segment has no single value to go up and down with
     at = features.names.index(feature)
-    held = features.elements(rows, at)
+    held = features.elements(step.rows, at)
     if held.shape[1] != 1 or held.dtype.kind not in "biuf":
         return float("nan"), None
     sign = np.ones(len(values))
     if expectation.get("on") is not None and params["classes"]:
         wanted = list(params["classes"]).index(expectation["on"])
         # of two classes the other one's score is the mirror image; of more it says nothing about this one
-        sign = np.where(targets == wanted, 1.0, -1.0 if len(params["classes"]) == 2 else np.nan)
+        sign = np.where(step.targets == wanted, 1.0, -1.0 if len(params["classes"]) == 2 else np.nan)
     x, y = held[:, 0].astype(np.float64), values[:, at] * sign
     known = np.isfinite(x) & np.isfinite(y)
-    x, y = x[known], y[known]
+    x, y = x[known], levelled(y[None, known], step.within[None, known, 0])[0]
     if len(x) < 5 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return float("nan"), None
     drawn = np.random.default_rng(20260401).integers(0, len(x), (1000, len(x)))
@@ -272,7 +286,7 @@ def _sensitive(
         name = f"sensitive_share.{step.step}"
         interval = bootstrap_interval(per_row, "mean")
         measures.append(
-            Measure(name, float(np.nanmean(per_row)), f"Share of {step.step}'s attribution on sensitive features", len(per_row),
+            Measure(name, _mean(per_row), f"Share of {step.step}'s attribution on sensitive features", len(per_row),
                     "share", interval, better="lower", subject=", ".join(known))
         )  # fmt: skip
         if interval and interval[0] > SENSITIVE_ABOVE:
@@ -320,7 +334,7 @@ def _drifted(
         name = f"drifted_share.{step.step}"
         interval = bootstrap_interval(per_row, "mean")
         measures.append(
-            Measure(name, float(np.nanmean(per_row)), f"Share of {step.step}'s attribution on drifted features", len(per_row),
+            Measure(name, _mean(per_row), f"Share of {step.step}'s attribution on drifted features", len(per_row),
                     "share", interval, better="lower")
         )  # fmt: skip
         if interval and interval[0] > len(at) / len(features):

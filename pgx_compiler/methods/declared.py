@@ -1,10 +1,10 @@
 """What is known of a method once it is declared: its parameters, its numbers, its price."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
 from pgx_compiler.documented import Documented
 from pgx_compiler.methods.price import Cost, Shape
@@ -56,12 +56,41 @@ class NamesLayer:
     """The layer where the author names none, if the file says enough of itself."""
 
 
+@dataclass(frozen=True)
+class NamesTogether:
+    """Marks a parameter that names features to be looked at together, whether or not they are the strongest.
+
+    ``always: Annotated[tuple[Pair, ...], NamesTogether({"interaction_{pair}": ("pair_features",)})] = ()``. Names that are not there are refused at compile time; those on which a gate stands are added there, so that the plan says it.
+    """
+
+    limits: Mapping[str, Collection[str]]
+    """Measures with an open word for several features, to the parameters that say among how many features they are made."""
+
+
+Pair = Annotated[tuple[str, ...], Field(min_length=2, max_length=2)]
+"""Names of two features."""
+
+
 class UnfitParams(ValueError):  # noqa: N818
     """The author's parameters do not fit the data, which only the method could see; a sentence for the author."""
 
 
 class NoParams(Params):
     """A method without parameters."""
+
+
+Had = Literal["labels", "test", "test_labels", "unseen_labels", "sensitive", "classification", "one_output"]
+"""What an audit may have or not: labels of the training rows; a test split, and its labels; labels of the unseen rows (the test
+split, where there is one); a sensitive feature; classes to tell apart; a single output of a regression that is explained."""
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a measure needs that not all audits have."""
+
+    had: Had
+    where: tuple[str, str] | None = None
+    """A parameter, and the value with which alone it is needed: ``("learns", "labels")``."""
 
 
 @dataclass(frozen=True)
@@ -123,9 +152,12 @@ class Declaration:
     """Of precaution and global explanations, the names of the measures it makes, so that a gate on another is refused: ``drift_max``,
     ``{statistic}_{variable}`` (a parameter stands for its value, any other word for what only the data can say).
     Empty: not declared, and any name may be meant."""
-    measures_from: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
-    """Of `measures`, those that are made (or have a value) only where parameters are at least so much, so that a gate on one
-    that never is can be refused: ``{"pair_{pair}": {"order": 2}}``."""
+    measures_from: Mapping[str, Mapping[str, int | str]] = field(default_factory=dict)
+    """Of `measures`, those that are made (or have a value) only where parameters are at least so much, or are that word, so that a
+    gate on one that never is can be refused: ``{"pair_{pair}": {"order": 2}}``."""
+    measures_need: Mapping[str, Collection[Need]] = field(default_factory=dict)
+    """Of `measures`, those that are made (or have a value) only where the audit has something that the method can do without, so
+    that a gate on one that never is can be refused: ``{"contradicted": (Need("labels"),)}``."""
     quantities: Mapping[str, Quantity] = field(default_factory=dict)
     """By name, the numbers that `RowReport.numbers` or `FeatureValues.notes` hold for each row."""
     better: Literal["higher", "lower"] = "higher"
@@ -151,10 +183,19 @@ class Declaration:
             return 1
         return targets if targets <= TARGETS_OF_A_BATCH else None
 
-    def short_of(self, measure: str, params: Params) -> dict[str, int]:
-        """The parameters that are too small for one of `measures` to be made, with the least that each has to be."""
+    def short_of(self, measure: str, params: Params) -> dict[str, int | str]:
+        """The parameters that keep one of `measures` from being made, with the least, or the word, that each has to be."""
         least = self.measures_from.get(measure, {})
-        return {name: number for name, number in least.items() if getattr(params, name) < number}
+        return {
+            name: wanted
+            for name, wanted in least.items()
+            if (getattr(params, name) != wanted if isinstance(wanted, str) else getattr(params, name) < wanted)
+        }
+
+    def needed_for(self, measure: str, params: Params) -> list[Need]:
+        """What one of `measures` needs of the audit with these parameters, beyond what the method does."""
+        needed = self.measures_need.get(measure, ())
+        return [one for one in needed if one.where is None or getattr(params, one.where[0]) == one.where[1]]
 
     @property
     def rows_together(self) -> int | None:

@@ -8,10 +8,11 @@ from pgx_compiler.methods.agreement._rounding import levelled
 from pgx_compiler.methods.agreement.rank_correlation import RankCorrelationParams, rank_correlation
 from pgx_compiler.methods.agreement.sign_agreement import SignAgreementParams, sign_agreement
 from pgx_compiler.methods.agreement.top_k_overlap import TopKOverlapParams, top_k_overlap, top_share
-from pgx_compiler.methods.faithfulness._removal_curves import counts
+from pgx_compiler.methods.faithfulness._removal_curves import counts, curve_cost
 from pgx_compiler.methods.faithfulness.completeness_gap import CompletenessGapParams, completeness_gap
 from pgx_compiler.methods.faithfulness.deletion import DeletionParams, deletion
 from pgx_compiler.methods.faithfulness.insertion import InsertionParams, insertion
+from pgx_compiler.methods.price import Shape
 from pgx_compiler.modalities.features import FeatureMap
 from pgx_compiler.modalities.game import Game
 from tests.methods.models import Linear
@@ -205,13 +206,52 @@ def test_order_by_magnitude_puts_strong_opponents_first():
 
 @pytest.mark.parametrize("method", [deletion, insertion])
 def test_an_explanation_without_differences_is_as_good_as_chance(method):
-    # All values equal: ties are broken at random, not by position; position would find the weights in order.
+    # All values equal: position alone would find the weights in order, there and back it finds what all orders have on
+    # average, a straight line from 1 + 78 to 1, of mean height 40.
     weights = list(range(12, 0, -1))
-    scores = [
-        method(weighing(weights), np.ones(12), DeletionParams(), np.random.default_rng(seed)).score
-        for seed in range(80)
+    found = [
+        method(weighing(weights), np.ones(12), DeletionParams(), np.random.default_rng(seed)) for seed in range(80)
     ]
+    assert {round(one.extra["auc"], 9) for one in found} == {40.0}
+    scores = [one.score for one in found]
     assert abs(np.mean(scores)) < 4 * np.std(scores) / np.sqrt(80)
+
+
+def test_features_that_rounding_keeps_apart_are_removed_as_they_stand_and_the_other_way_round():
+    # Weights 5 3 1, empty 1, full 10, the first two of one value: 10 5 2 1 and 10 7 2 1, on average 10 6 2 1. Mean height
+    # (10/2 + 6 + 2 + 1/2) / 3 = 4.5. Which of the two is 0.1 + 0.2 and which is 0.3 says nothing.
+    for values in ([0.1 + 0.2, 0.3, 0.05], [0.3, 0.1 + 0.2, 0.05], [0.3, 0.3, 0.05]):
+        found = deletion(weighing([5, 3, 1]), np.array(values), DeletionParams(), np.random.default_rng(0))
+        np.testing.assert_allclose(found.extra["curve"], [10, 6, 2, 1])
+        assert found.extra["auc"] == pytest.approx(4.5)
+    # by magnitude -0.3 is as large as 0.1 + 0.2; with signs it stands last: 10 5 4 1
+    opposed = np.array([0.1 + 0.2, -0.3, 0.05])
+    for order, curve in (("magnitude", [10, 6, 2, 1]), ("signed", [10, 5, 4, 1])):
+        found = deletion(weighing([5, 3, 1]), opposed, DeletionParams(order=order), np.random.default_rng(0))
+        np.testing.assert_allclose(found.extra["curve"], curve)
+
+
+@pytest.mark.parametrize("method", [deletion, insertion])
+def test_two_computations_of_one_explanation_are_judged_alike(method):
+    # one feature that counts, and seven whose values are the rounding of two ways to sum up
+    noise = np.random.default_rng(0).normal(0, 1e-17, (2, 8)) + np.eye(1, 8)
+    first, second = (
+        method(weighing([1, 2, 3, 4, 5, 6, 7, 8]), values, DeletionParams(), np.random.default_rng(3))
+        for values in noise
+    )
+    assert first.score == second.score
+    np.testing.assert_array_equal(first.extra["curve"], second.extra["curve"])
+
+
+def test_what_is_asked_is_priced_whether_or_not_features_are_level():
+    params, spent = DeletionParams(random_orders=4), []
+    for values in ([3.0, 2.0, 1.0], [3.0, 1.0, 1.0]):
+        game = weighing([5, 3, 1])
+        deletion(game, np.array(values), params, np.random.default_rng(0))
+        spent.append(game._model.spent.forward)
+    # two inner points of six orders: one and five random ones, or two and four; row and empty row
+    assert spent == [2 * 6 + 2, 2 * 6 + 2]
+    assert curve_cost(params, Shape(1, 3)).forward == 2 * 6 + 2
 
 
 @pytest.mark.parametrize("method", [deletion, insertion])

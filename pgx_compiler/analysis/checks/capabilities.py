@@ -77,7 +77,7 @@ def check_capabilities(context: Context) -> None:
             code = NOT_ADMITTED if runs_on(context, declaration, named.id) else MISSING_CAPABILITY
             context.error(code, f"`{declaration.name}` cannot be used: {reason}", at, _instead(context, named))
         for need in sorted(declaration.needs):
-            if not _has(context, need):
+            if not context.has(need):
                 words, help_ = _NEEDS.get(need, (need, f"give the data's {need}"))
                 context.error(MISSING_DATA, f"`{declaration.name}` needs {words}, and the spec names none", at, help_)
     _check_judges(context)
@@ -105,20 +105,10 @@ def _check_judges(context: Context) -> None:
             context.error(NOTHING_TO_JUDGE, message, (*named.path, "use"), help_)
 
 
-def _has(context: Context, need: str) -> bool:
-    if need == "labels":
-        return context.has_labels("train")
-    if need == "test":
-        return context.spec.data.test is not None
-    if need == "sensitive":
-        return any(feature.role == "sensitive" for feature in context.spec.data.features.values())
-    return False
-
-
 def data_lacks(context: Context, declaration: Declaration) -> str | None:
     """What a method needs of the data and the spec does not name, with what to declare; None where it has all."""
     for need in sorted(declaration.needs):
-        if not _has(context, need):
+        if not context.has(need):
             words, help_ = _NEEDS.get(need, (need, f"give the data's {need}"))
             return f"it needs {words}, and the spec names none; {help_}"
     return None

@@ -1,7 +1,7 @@
 """Do the gates stand on facts that some step makes, with what each kind of fact needs?"""
 
 from pgx_compiler.analysis.context import Context
-from pgx_compiler.analysis.facts_made import FactName, facts_made, facts_not_asked
+from pgx_compiler.analysis.facts_made import FactName, NotMade, facts_made, facts_not_made
 from pgx_compiler.diagnostics.diagnostic import Code
 from pgx_compiler.diagnostics.nearest import nearest, quoted, shortened
 from pgx_compiler.spec.model import Gate
@@ -34,6 +34,17 @@ GATE_FORM = Code(
     " `aggregate`; agreement needs `between: [STEP, STEP]`, faithfulness `of: STEP`; no other fact takes these keys."
     " `bound` holds the end of an interval against the threshold: a minimum or maximum over rows has none.",
 )
+
+_LACKS = {
+    "labels": ("the training data has no labels", "name the labels: `data.train.target`"),
+    "test": ("the audit has no test split", "add `data.test`"),
+    "test_labels": ("the test data has no labels", "name the labels: `data.test.target`"),
+    "unseen_labels": ("the rows that it is measured on have no labels", "name the labels: `data.test.target`"),
+    "sensitive": ("no feature is marked as sensitive", "mark one: `data.features: {NAME: {role: sensitive}}`"),
+    "classification": ("the task is regression", ""),
+    "one_output": ("a label is one number, and several outputs are explained", "name one: `explain.target`"),
+}
+"""What a fact would need of the audit: why there is none, and what to do about it, if anything can be done."""
 
 _PER_ROW = ("agreement", "faithfulness")
 _OF_STEPS = (*_PER_ROW, "precaution", "explain", "reliance")
@@ -72,7 +83,7 @@ def _say_unknown(context: Context, fact: str, at: Path_, made: list[FactName]) -
         return  # its step may be one of those that were complained about
     if stage == "model" and _say_missing(context, fact, at):
         return
-    if _say_not_asked(context, fact, at):
+    if _say_not_made(context, fact, at):
         return
     beside = [one.shown for one in made if one.shown.rpartition(".")[0] == fact.rpartition(".")[0]]
     near = _meant(fact, [name for one in made for name in ((one.shown,) if one.certain else one.members)])
@@ -82,17 +93,41 @@ def _say_unknown(context: Context, fact: str, at: Path_, made: list[FactName]) -
     context.error(UNKNOWN_FACT, f"no step makes the fact `{shortened(fact)}`", at, help_, label)
 
 
-def _say_not_asked(context: Context, fact: str, at: Path_) -> bool:
-    """Say which parameters keep a step from making a fact that it knows."""
-    found = next((one for one in facts_not_asked(context) if one.name.covers(fact)), None)
+def _say_not_made(context: Context, fact: str, at: Path_) -> bool:
+    """Say which parameters keep a step from making a fact that it knows, or what the audit lacks for it."""
+    found = next((one for one in facts_not_made(context) if one.name.covers(fact)), None)
     if found is None:
         return False
-    is_now = next(step.params for step in context.steps if step.id == found.step.id)
-    now = " and ".join(f"`{name}: {getattr(is_now, name)}`" for name in found.short_of)
-    least = " and ".join(f"`{name}: {number}`" for name, number in found.short_of.items())
-    message = f"`{shortened(found.step.id)}` does not make the fact `{shortened(fact)}` with {now}"
-    context.error(UNKNOWN_FACT, message, at, f"give the step at least {least} under `with`, or delete the gate")
+    message = f"`{shortened(found.step.id)}` does not make the fact `{shortened(fact)}`"
+    if found.lacking:
+        reasons, ways = _lacking(found)
+        message = f"{message}: {reasons}"
+    else:
+        is_now = next(step.params for step in context.steps if step.id == found.step.id)
+        now = " and ".join(f"`{name}: {getattr(is_now, name)}`" for name in found.short_of)
+        message, ways = f"{message} with {now}", []
+    if found.short_of:
+        wanted = " and ".join(f"`{name}: {least}`" for name, least in found.short_of.items())
+        least = any(isinstance(one, int) for one in found.short_of.values())
+        ways.append(f"give the step {'at least ' if least else ''}{wanted} under `with`")
+    context.error(
+        UNKNOWN_FACT, message, at, f"{', and '.join(ways)}, or delete the gate" if ways else "delete the gate"
+    )
     return True
+
+
+def _lacking(found: NotMade) -> tuple[str, list[str]]:
+    """Why an audit cannot have a fact, and what it would have to be given for it, if there is anything."""
+    words = [_LACKS[need.had] for need in found.lacking]
+    instead = "".join(
+        dict.fromkeys(
+            f", give the step another `{need.where[0]}` than `{need.where[1]}`" for need in found.lacking if need.where
+        )
+    )
+    reasons = " and ".join(dict.fromkeys(reason for reason, _ in words))
+    if not all(way for _, way in words):  # what cannot be given is not asked for
+        return reasons, []
+    return reasons, [" and ".join(dict.fromkeys(way for _, way in words)) + instead]
 
 
 def _meant(fact: str, known: list[str]) -> str | None:

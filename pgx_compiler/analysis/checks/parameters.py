@@ -4,6 +4,7 @@ from typing import Any
 
 from pgx_compiler.analysis.checks.capabilities import runs_on
 from pgx_compiler.analysis.checks.layers import with_layers
+from pgx_compiler.analysis.checks.together import with_together
 from pgx_compiler.analysis.context import Context
 from pgx_compiler.analysis.resolved import ResolvedStep
 from pgx_compiler.spec.validate import Schema, problems
@@ -26,7 +27,7 @@ def check_parameters(context: Context) -> None:
             if named.declaration.capability or named.declaration.is_request
             else None
         )
-        params = with_layers(context, params, file, at)
+        params = with_together(context, named, with_layers(context, params, file, at), at)
         ground = context.grounds.get(named.id)
         context.steps.append(
             ResolvedStep(named.stage, named.id, named.declaration, params, named.path, span, file, named.chosen, ground)

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from pgx_compiler.methods.agreement._rounding import levelled
 from pgx_compiler.methods.declaration import Cost, Params, Shape
 from pgx_compiler.modalities.game import Game, Masks
 from runtimes.capabilities import Floats, Integers
@@ -20,7 +21,7 @@ class CurveParams(Params):
     """``signed``: first the features that are said to raise the score most; ``magnitude``: first the largest values,
     whatever their sign."""
     random_orders: Annotated[int, Field(ge=1)] = 10
-    """Random orders whose mean curve is the floor."""
+    """Random orders whose mean curve is the floor; one more where no features are level, which then need no second order."""
 
 
 def counts(features: int, steps: int) -> Integers:
@@ -31,19 +32,34 @@ def counts(features: int, steps: int) -> Integers:
 def curve_cost(params: CurveParams, shape: Shape) -> Cost:
     """The inner points of every order and the empty coalition over all references; and the row itself."""
     inner = len(counts(shape.features, params.steps)) - 2
-    asked = inner * (1 + params.random_orders)
+    asked = inner * (2 + params.random_orders)
     return Cost(
         forward=shape.rows * ((asked + 1) * shape.references + 1),
         bytes=asked * (shape.features + 16),
     )
 
 
-def orders(values: Floats, params: CurveParams, rng: np.random.Generator) -> list[Integers]:
-    """The explanation's order of the features (ties at random), then the random ones."""
-    key = values if params.order == "signed" else np.abs(values)
-    shuffled = rng.permutation(len(key))
-    by_value = shuffled[np.argsort(-key[shuffled], kind="stable")]
-    return [by_value, *(rng.permutation(len(key)) for _ in range(params.random_orders))]
+def orders(values: Floats, params: CurveParams) -> list[Integers]:
+    """The explanation's order of the features; two where it puts some level that rounding alone may keep apart.
+
+    Then these follow each other as they stand in the row in the one, and the other way round in the other. The mean of both is
+    no chance and favours none that stands first: where features do not interact, the area below it is that of all their orders.
+    """
+    key = -levelled((values if params.order == "signed" else np.abs(values))[None])[0]
+    forwards = np.argsort(key, kind="stable")
+    backwards = len(key) - 1 - np.argsort(key[::-1], kind="stable")
+    return [forwards] if np.array_equal(forwards, backwards) else [forwards, backwards]
+
+
+def judged_curves(
+    game: Game, values: Floats, params: CurveParams, rng: np.random.Generator, *, inserting: bool
+) -> tuple[Floats, Integers, float, float]:
+    """The curve of an explanation's order and then those of random ones, as `curves` gives them; points; full; empty."""
+    moved, own = counts(game.n_features, params.steps), orders(values, params)
+    # as many orders in all whether or not features are level, so that the price is known before
+    ways = [*own, *(rng.permutation(len(values)) for _ in range(params.random_orders + 2 - len(own)))]
+    found, full, empty = curves(game, ways, moved, inserting)
+    return np.concatenate([found[: len(own)].mean(axis=0)[None], found[len(own) :]]), moved, full, empty
 
 
 def curves(game: Game, ways: Sequence[Integers], moved: Integers, inserting: bool) -> tuple[Floats, float, float]:

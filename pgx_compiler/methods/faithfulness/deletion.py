@@ -3,7 +3,7 @@
 import numpy as np
 
 from pgx_compiler.methods.declaration import RowScore, faithfulness
-from pgx_compiler.methods.faithfulness._removal_curves import CurveParams, area, counts, curve_cost, curves, orders
+from pgx_compiler.methods.faithfulness._removal_curves import CurveParams, area, curve_cost, judged_curves
 from pgx_compiler.modalities.game import Game
 from runtimes.capabilities import Floats
 
@@ -12,7 +12,9 @@ class DeletionParams(CurveParams):
     """Parameters of the deletion curve."""
 
 
-@faithfulness(paper="https://arxiv.org/abs/1806.07421", cost=curve_cost, laws=("chance_level", "oracle_order"))
+@faithfulness(
+    paper="https://arxiv.org/abs/1806.07421", cost=curve_cost, laws=("chance_level", "oracle_order"), version=2
+)
 def deletion(game: Game, values: Floats, params: DeletionParams, rng: np.random.Generator) -> RowScore:
     """Remove features from the most important to the least, and see how fast the score falls.
 
@@ -25,13 +27,13 @@ def deletion(game: Game, values: Floats, params: DeletionParams, rng: np.random.
     Limits:
         Half-removed rows are unlike anything in the data; a fall can come from their strangeness. The value
         depends on how removed features are filled, and favours explanations made by removing features in the
-        same way over gradients. It judges the order of the features, not the size of the values. For
-        explanations without signs the order is that of magnitudes, which need not lower the score. Compare it
-        between explanations of the same rows only.
+        same way over gradients. It judges the order of the features, not the size of the values. Features
+        whose values only rounding may keep apart are moved as they stand in the row and the other way round, and the
+        curve is the mean of both. For explanations without signs the order is that of magnitudes, which need not
+        lower the score. Compare it between explanations of the same rows only.
     """
     values = np.asarray(values, np.float64).reshape(-1)
-    moved = counts(game.n_features, params.steps)
-    found, full, empty = curves(game, orders(values, params, rng), moved, inserting=False)
+    found, moved, full, empty = judged_curves(game, values, params, rng, inserting=False)
     areas = area(found, moved)
     advantage = float(areas[1:].mean() - areas[0]) if np.isfinite(values).all() else float("nan")
     extra = {

@@ -7,7 +7,16 @@ import numpy as np
 from pydantic import Field
 
 from pgx_compiler.evidence.results import Chart, Curve, Matrix, Measure, Picture, Report, Table
-from pgx_compiler.methods.declaration import NUMERIC, PLACED, Cost, Params, Shape, UnfitParams, global_explanation
+from pgx_compiler.methods.declaration import (
+    NUMERIC,
+    PLACED,
+    Cost,
+    Need,
+    Params,
+    Shape,
+    UnfitParams,
+    global_explanation,
+)
 from pgx_compiler.methods.precaution._significance import wilson
 from pgx_compiler.methods.precaution._wording import listing, measure_names, not_measured
 from pgx_compiler.modalities import modalities
@@ -84,6 +93,8 @@ class _Frame:
     admits=admits,
     laws=("repeatable", "climbs"),
     measures=("above_data", "resembles_class", "starts_agree", "score_{class}"),
+    measures_from={"starts_agree": {"starts": 2}},
+    measures_need={"resembles_class": (Need("labels"), Need("classification"))},
 )
 def activation_maximisation(
     model: Differentiable, data: AuditData, params: ActivationMaximisationParams, rng: np.random.Generator

@@ -13,6 +13,7 @@ from pgx_compiler.methods.declaration import (
     MODALITIES,
     Cost,
     NamesLayer,
+    Need,
     Params,
     Shape,
     UnfitParams,
@@ -109,6 +110,16 @@ def admits(facts: ModelFacts, shape: Shape, score: str) -> str | None:
         "memorised",
         "gradient_left",
     ),
+    measures_from={
+        "largest_influence": {"by": "influence_functions"},
+        "memorised": {"by": "influence_functions"},
+    },
+    measures_need={
+        "harmful_contradicted": (Need("classification"),),
+        "contradicted": (Need("classification"),),
+        "suspects_contradicted": (Need("classification"),),
+        "memorised": (Need("classification"),),
+    },
 )
 def last_layer_influence(
     model: LayerDifferentiable,

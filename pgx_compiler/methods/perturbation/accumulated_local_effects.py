@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations
 from typing import Annotated
 
 import numpy as np
@@ -10,7 +9,7 @@ from pydantic import Field
 
 from pgx_compiler.evidence.results import Matrix, Measure, Report
 from pgx_compiler.evidence.results import Table as Figures
-from pgx_compiler.methods.declaration import Cost, Params, Shape, global_explanation
+from pgx_compiler.methods.declaration import Cost, NamesTogether, Pair, Params, Shape, global_explanation
 from pgx_compiler.methods.perturbation._effects_ale import (
     Steps,
     accumulated,
@@ -22,6 +21,7 @@ from pgx_compiler.methods.perturbation._effects_ale import (
 from pgx_compiler.methods.perturbation._effects_curves import FLAT, EffectCurve, deciles, ranges, report_of
 from pgx_compiler.methods.perturbation._effects_report import Ranked, chosen, facts, focus_names, ranking, score_of
 from pgx_compiler.methods.perturbation._effects_resampling import resampled
+from pgx_compiler.methods.perturbation._named_together import Members, at_most, positions, with_named
 from pgx_compiler.modalities.table import Table
 from runtimes.capabilities import Floats, Integers
 
@@ -43,13 +43,15 @@ class AccumulatedLocalEffectsParams(Params):
     """Second-order effects that are drawn, those that vary most among the pairs of the `pair_features`; 0: none."""
     pair_features: Annotated[int, Field(ge=2, le=30)] = 5
     """Numeric features whose pairs are looked into: those with the largest first-order range."""
+    always: Annotated[tuple[Pair, ...], NamesTogether({"interaction_{pair}": ("pair_features",)})] = ()
+    """Pairs of numeric features that are measured besides, by name: `[[age, duration]]`. Those on which a gate stands are added by
+    themselves."""
 
 
 def cost(params: AccumulatedLocalEffectsParams, shape: Shape) -> Cost:
     """Every row once as it is, twice for each feature and four times for each pair, at most."""
     rows = min(params.rows, shape.unseen_rows)
-    numeric = min(params.pair_features, shape.features)
-    pairs = numeric * (numeric - 1) // 2 if params.pairs else 0
+    pairs = at_most(params.pair_features if params.pairs else 0, shape.features, params.always)
     return Cost(
         forward=rows * (1 + 2 * shape.features + 4 * pairs), bytes=8 * rows * (2 * shape.features + 4 * shape.outputs)
     )
@@ -77,14 +79,16 @@ def accumulated_local_effects(table: Table, params: AccumulatedLocalEffectsParam
         if one row could be moved all the way. The curve depends on the bins, most where rows are few. Values whose
         order means nothing are put in the order in which their rows resemble each other; then only the steps
         between neighbours are measured. Missing values are no point of the curve. Pairs are looked for among
-        the numeric features with the largest ranges alone, and cells without rows show their neighbour's step.
+        the numeric features with the largest ranges alone (and those that `always` names), and cells without rows show their neighbour's step.
     """
+    named = positions(params.always, table.names)
     held = table.unseen.z[chosen(table.unseen, params.rows, rng)]
     base = table.score(held)[:, table.focus]
     curves = [_curve(table, held, base, position, params) for position in range(len(table))]
     spread = float(np.ptp(base, axis=0).max())
     report = report_of(table, curves, "accumulated local effect", spread)
-    return _with_pairs(table, held, curves, params, report, spread) if params.pairs else report
+    looked = with_named(_farthest(table, curves, spread)[: params.pair_features if params.pairs else 0], 2, named)
+    return _with_pairs(table, held, looked, params, report, spread) if looked else report
 
 
 def _curve(
@@ -155,24 +159,29 @@ def _moved(z: Floats, position: int, values: Floats) -> Floats:
     return out
 
 
+def _farthest(table: Table, curves: Sequence[EffectCurve], spread: float) -> list[int]:
+    """The numeric features, those first whose curve ranges farthest."""
+    reach = {j: ranges(curve, spread)[0].value or 0.0 for j, curve in enumerate(curves) if len(curve.points) > 1}
+    return sorted((j for j in reach if table.features[j].kind == "numeric"), key=lambda j: -reach[j])
+
+
 def _with_pairs(
     table: Table,
     held: Floats,
-    curves: Sequence[EffectCurve],
+    looked: Sequence[Members],
     params: AccumulatedLocalEffectsParams,
     report: Report,
     spread: float,
 ) -> Report:
-    """The report with the strongest second-order effects of the numeric features that range farthest."""
-    reach = {j: ranges(curve, spread)[0].value or 0.0 for j, curve in enumerate(curves) if len(curve.points) > 1}
-    numeric = sorted((j for j in reach if table.features[j].kind == "numeric"), key=lambda j: -reach[j])
-    looked = sorted(numeric[: params.pair_features])
-    found = [_pair(table, held, one, other, spread) for one, other in combinations(looked, 2)]
-    ranked = sorted((pair for pair in found if pair is not None), key=lambda pair: -(pair[0].value or 0.0))
+    """The report with the strongest of these second-order effects."""
+    found = {members: _pair(table, held, members, spread) for members in looked}
+    ranked = sorted((pair for pair in found.values() if pair is not None), key=lambda pair: -(pair[0].value or 0.0))
     told = [one for one, _ in ranked]
+    left_open = [_unmeasured(table, members) for members, pair in found.items() if pair is None]
     measures: list[Measure] = facts(
-        "interaction", "Standard deviation of what {} add together beyond each alone", told, len(held), table.score_name
-    )
+        "interaction", "Standard deviation of what {} add together beyond each alone", [*told, *left_open], len(held),
+        table.score_name,
+    )  # fmt: skip
     title = f"Second-order accumulated local effects: standard deviation ({score_of(table)})"
     tables: tuple[Figures, ...] = (ranking(title, told, "pair"),) if told else ()
     drawn = tuple(picture for one, picture in ranked[: params.pairs] if one.value)
@@ -184,8 +193,26 @@ def _with_pairs(
     )
 
 
-def _pair(table: Table, held: Floats, one: int, other: int, spread: float) -> tuple[Ranked, Matrix] | None:
-    """The output in which a pair interacts most, measured and drawn; None where a feature has one value only."""
+def _unmeasured(table: Table, members: Members) -> Ranked:
+    """A pair without a second-order effect, and why it has none."""
+    wordy = [table.names[j] for j in members if table.features[j].kind != "numeric"]
+    reason = (
+        f"a second-order effect is one of two numeric features, and {' and '.join(wordy)} {'are' if wordy[1:] else 'is'} not"
+        if wordy
+        else "one of the two has a single value in these rows"
+    )
+    return Ranked(_name(table, members), None, reason=reason)
+
+
+def _name(table: Table, members: Members) -> str:
+    return " and ".join(table.names[j] for j in members)
+
+
+def _pair(table: Table, held: Floats, members: Members, spread: float) -> tuple[Ranked, Matrix] | None:
+    """The output in which a pair interacts most, measured and drawn; None where a feature is no number or has one value only."""
+    one, other = members
+    if any(table.features[j].kind != "numeric" for j in members):
+        return None
     known = held[np.isfinite(held[:, [one, other]]).all(axis=1)]
     if len(known) < 2:
         return None
@@ -221,4 +248,4 @@ def _pair(table: Table, held: Floats, one: int, other: int, spread: float) -> tu
         table.score_name,
         f"{names[0].name}, {names[1].name}",
     )
-    return Ranked(f"{names[0].name} and {names[1].name}", strength), picture
+    return Ranked(_name(table, members), strength), picture

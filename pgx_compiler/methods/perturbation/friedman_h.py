@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Annotated
 
 import numpy as np
@@ -10,7 +9,7 @@ from pydantic import Field
 
 from pgx_compiler.evidence.results import Matrix, Measure, Report
 from pgx_compiler.evidence.results import Table as Figures
-from pgx_compiler.methods.declaration import Cost, Params, Shape, global_explanation
+from pgx_compiler.methods.declaration import Cost, NamesTogether, Pair, Params, Shape, global_explanation
 from pgx_compiler.methods.perturbation._effects_report import (
     Ranked,
     chosen,
@@ -20,6 +19,7 @@ from pgx_compiler.methods.perturbation._effects_report import (
     score_of,
 )
 from pgx_compiler.methods.perturbation._effects_resampling import interval, resampled
+from pgx_compiler.methods.perturbation._named_together import at_most, positions, with_named
 from pgx_compiler.modalities.table import Table
 from runtimes.capabilities import Floats
 
@@ -39,13 +39,14 @@ class FriedmanHParams(Params):
     """Most unseen rows. Each feature costs their square in model rows, and each pair does."""
     pair_features: Annotated[int, Field(ge=0, le=100)] = 8
     """Features whose pairs are looked into, those that interact most (28 pairs of 8); 0: no pairs."""
+    always: Annotated[tuple[Pair, ...], NamesTogether({"interaction_{pair}": ("pair_features",)})] = ()
+    """Pairs that are measured besides, by name: `[[age, purpose]]`. Those on which a gate stands are added by themselves."""
 
 
 def cost(params: FriedmanHParams, shape: Shape) -> Cost:
     """Every row with every other row's value of each feature, and of each pair."""
     rows = min(params.rows, shape.unseen_rows)
-    looked = min(params.pair_features, shape.features)
-    tables = shape.features + looked * (looked - 1) // 2
+    tables = shape.features + at_most(params.pair_features, shape.features, params.always)
     return Cost(forward=rows**2 * tables, bytes=8 * rows**2 * (shape.features * (1 + shape.outputs) + shape.outputs))
 
 
@@ -71,8 +72,9 @@ def friedman_h(table: Table, params: FriedmanHParams, rng: np.random.Generator) 
         Partial dependence joins values of different rows, so that where features hang together, part of the
         strength comes from rows that cannot occur, and H may exceed 1. The rows are few: intervals, by bootstrap over the
         rows, are wide, and a small H of a noisy model is biased upwards. Pairs are looked for among the features that
-        interact most. Where several outputs are reported, variances are summed over them.
+        interact most; others are measured where `always` names them. Where several outputs are reported, variances are summed over them.
     """
+    named = positions(params.always, table.names)
     held = table.unseen.z[chosen(table.unseen, params.rows, rng)]
     singles = [_exchanged(table, held, [j]) for j in range(len(table))]
     weights = np.concatenate([np.full((1, len(held)), 1 / len(held)), *resampled(len(held), _RESAMPLES)])
@@ -89,8 +91,8 @@ def friedman_h(table: Table, params: FriedmanHParams, rng: np.random.Generator) 
     overall = [_ranked(name, part, total, total[0]) for name, part in zip(table.names, left, strict=True)]
     strength = _ranked("", _variance(whole - np.sum(own, axis=0), weights), total, total[0], root=False)
     order = sorted(range(len(table)), key=lambda j: -(overall[j].value or 0.0))
-    looked = sorted(order[: params.pair_features])
-    pairs = [_pair(table, held, one, other, own, weights, float(total[0])) for one, other in combinations(looked, 2)]
+    looked = with_named(order[: params.pair_features], 2, named)
+    pairs = [_pair(table, held, one, other, own, weights, float(total[0])) for one, other in looked]
     return _report(table, overall, strength, pairs, len(held))
 
 

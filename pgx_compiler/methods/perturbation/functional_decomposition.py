@@ -9,11 +9,12 @@ from pydantic import Field
 
 from pgx_compiler.evidence.results import Chart, Matrix, Measure, Report
 from pgx_compiler.evidence.results import Table as Figures
-from pgx_compiler.methods.declaration import Cost, Params, Shape, global_explanation
+from pgx_compiler.methods.declaration import Cost, NamesTogether, Params, Shape, global_explanation
 from pgx_compiler.methods.perturbation._effects_curves import EffectCurve, chart_of, deciles
 from pgx_compiler.methods.perturbation._effects_report import Ranked, chosen, facts, ranking_chart, score_of
 from pgx_compiler.methods.perturbation._effects_resampling import resampled
 from pgx_compiler.methods.perturbation._functional_components import Components, Members, sum_of
+from pgx_compiler.methods.perturbation._named_together import Named, at_most, positions, with_named
 from pgx_compiler.modalities.table import Table
 from runtimes.capabilities import Floats
 
@@ -47,6 +48,12 @@ class FunctionalDecompositionParams(Params):
     """Features whose pairs are looked into, those that do most together with others (28 pairs of 8)."""
     triple_features: Annotated[int, Field(ge=0, le=12)] = 5
     """The same for three features together (10 of 5), where ``order`` is 3; they are among those whose pairs are looked into."""
+    always: Annotated[
+        tuple[Annotated[tuple[str, ...], Field(min_length=2, max_length=3)], ...],
+        NamesTogether({"pair_{pair}": ("pair_features",), "triple_{triple}": ("triple_features", "pair_features")}),
+    ] = ()
+    """Two or three features that are looked into besides, by name: `[[age, purpose], [age, housing, job]]`; of three, their pairs
+    as well. Those on which a gate stands are added by themselves."""
     drawn: Annotated[int, Field(ge=0, le=20)] = 3
     """Pairs whose component is drawn as a map, the largest first; each costs up to 64 times the rows."""
 
@@ -57,12 +64,13 @@ def cost(params: FunctionalDecompositionParams, shape: Shape) -> Cost:
     It is the most: values that rows share are asked once.
     """
     rows = min(params.rows, shape.unseen_rows)
-    sets = _sets(params, tuple(range(shape.features)))
-    drawn = min(params.drawn, sum(len(members) == 2 for members in sets))
+    pairs = at_most(params.pair_features if params.order > 1 else 0, shape.features, _with_parts(params.always))
+    triples = at_most(_among_triples(params), shape.features, params.always, 3)
+    sets, drawn = shape.features + pairs + triples, min(params.drawn, pairs)
     draws = (_RESAMPLES + 1) * rows * shape.outputs
     return Cost(
-        forward=rows**2 * len(sets) + drawn * _GRID**2 * rows,
-        bytes=8 * (2 * rows**2 * (shape.features + shape.outputs) + draws * (shape.features + 2 * len(sets))),
+        forward=rows**2 * sets + drawn * _GRID**2 * rows,
+        bytes=8 * (2 * rows**2 * (shape.features + shape.outputs) + draws * (shape.features + 2 * sets)),
     )
 
 
@@ -109,36 +117,45 @@ def functional_decomposition(table: Table, params: FunctionalDecompositionParams
         negative, where a component moves against the score. Where `share` and `credit` differ much, read accumulated
         local effects instead. Shares are of these rows; intervals, by bootstrap over them, are wide, and small shares of
         pairs are biased upwards. A cell of a map that no training row comes near is left open. Pairs are looked for among the
-        features that interact most. Where several outputs are reported, variances are summed over them.
+        features that interact most; others are looked into where `always` names them. Where several outputs are reported, variances are summed over them.
     """
+    named = positions(_with_parts(params.always), table.names)
     held = table.unseen.z[chosen(table.unseen, params.rows, rng)]
     weights = np.concatenate([np.full((1, len(held)), 1 / len(held)), *resampled(len(held), _RESAMPLES)])
     found = Components(table, held, weights)
-    sets = _sets(params, tuple(found.interacting()))
+    sets = _sets(params, tuple(found.interacting()), named)
     parts = {members: found.component(members) for members in sets}
     rest = found.score - sum_of(parts, found.score)
-    named = {members: _ranked(found, _name(table, members), part) for members, part in parts.items()}
+    ranked = {members: _ranked(found, _name(table, members), part) for members, part in parts.items()}
     told = strongest(parts, found)
     return Report(
-        tuple(_measures(table, found, parts, named, rest, len(held))),
-        tables=(_figures(table, found, parts, named, rest, told),),
+        tuple(_measures(table, found, parts, ranked, rest, len(held), params)),
+        tables=(_figures(table, found, parts, ranked, rest, told),),
         arrays=_arrays(table, found, parts, sets),
         charts=(
-            ranking_chart(f"Share of each component in the variance ({score_of(table)})", "share", list(named.values()), "component"),
+            ranking_chart(f"Share of each component in the variance ({score_of(table)})", "share", list(ranked.values()), "component"),
             *_curves(table, found, told),
             *_maps(table, found, parts, [members for members in told if len(members) == 2][: params.drawn]),
         ),
     )  # fmt: skip
 
 
-def _sets(params: FunctionalDecompositionParams, order: Members) -> list[Members]:
+def _sets(params: FunctionalDecompositionParams, order: Members, named: Sequence[Members]) -> list[Members]:
     """The components to look into, given the features in the order of how much they interact."""
-    sets: list[Members] = [(feature,) for feature in sorted(order)]
-    if params.order > 1:
-        sets += combinations(sorted(order[: params.pair_features]), 2)
-    if params.order > 2:
-        sets += combinations(sorted(order[: min(params.triple_features, params.pair_features)]), 3)
-    return sets
+    alone: list[Members] = [(feature,) for feature in sorted(order)]
+    pairs = with_named(order[: params.pair_features if params.order > 1 else 0], 2, named)
+    return [*alone, *pairs, *with_named(order[: _among_triples(params)], 3, named)]
+
+
+def _among_triples(params: FunctionalDecompositionParams) -> int:
+    """Of how many features three together are looked into."""
+    return min(params.triple_features, params.pair_features) if params.order > 2 else 0
+
+
+def _with_parts(named: Named) -> Named:
+    """What is named, and the pairs of three that are: their component is what they do beyond these."""
+    pairs = [pair for one in named if len(one) == 3 for pair in combinations(one, 2)]
+    return tuple(dict.fromkeys([*named, *pairs]))
 
 
 def strongest(parts: dict[Members, Floats], found: Components) -> list[Members]:
@@ -163,6 +180,7 @@ def _measures(
     named: dict[Members, Ranked],
     rest: Floats,
     n: int,
+    params: FunctionalDecompositionParams,
 ) -> list[Measure]:
     of = f"share of the variance of the {score_of(table)}"
 
@@ -173,6 +191,8 @@ def _measures(
     words = {1: "Features alone", 2: "Pairs beyond their features", 3: "Three features beyond their pairs"}
     measures = []
     for size in sorted({len(members) for members in parts}):
+        if any(getattr(params, name) < least for name, least in {2: _PAIRS, 3: _TRIPLES}.get(size, {}).items()):
+            continue  # of those that are named alone there is nothing to sum up
         of_size = {members: part for members, part in parts.items() if len(members) == size}
         name = "share_of_main_effects" if size == 1 else f"share_of_{_TOGETHER[size]}s"
         measures.append(summed(name, words[size], sum_of(of_size, found.score)))

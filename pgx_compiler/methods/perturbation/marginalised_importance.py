@@ -6,7 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from pgx_compiler.evidence.results import Report
-from pgx_compiler.methods.declaration import Cost, Params, Shape, global_explanation
+from pgx_compiler.methods.declaration import Cost, Need, Params, Shape, global_explanation
 from pgx_compiler.methods.perturbation._effects_loss import LABELS_MISSING, Loss, LossName, loss_of
 from pgx_compiler.methods.perturbation._effects_report import chosen, increase_report
 from pgx_compiler.methods.perturbation._effects_strata import strata
@@ -48,6 +48,7 @@ def cost(params: MarginalisedImportanceParams, shape: Shape) -> Cost:
     cost=cost,
     needs={"labels"},
     measures=("importance_{feature}", "loss"),
+    measures_need=dict.fromkeys(("importance_{feature}", "loss"), (Need("unseen_labels"),)),
     laws=("unread_feature", "price_is_a_ceiling", "repeatable"),
 )
 def marginalised_importance(table: Table, params: MarginalisedImportanceParams, rng: np.random.Generator) -> Report:

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from pgx_compiler.evidence.results import Measure, Report, Table
 from pgx_compiler.evidence.summary import wilson_interval
-from pgx_compiler.methods.declaration import MODALITIES, Cost, Params, Shape, global_explanation
+from pgx_compiler.methods.declaration import MODALITIES, Cost, Need, Params, Shape, global_explanation
 from pgx_compiler.methods.perturbation._prototype_kernel import Kernel, median_kernel, nearest, points_of
 from pgx_compiler.modalities.data import AuditData
 from runtimes.capabilities import Floats, Integers, Predictor
@@ -38,6 +38,11 @@ def cost(params: MmdCriticParams, shape: Shape) -> Cost:
     laws=("repeatable", "price_is_a_ceiling"),
     modalities=MODALITIES,
     measures=("same_as_nearest_prototype", "discrepancy_left", "errors_among_criticisms", "errors_among_rows"),
+    measures_need={
+        "same_as_nearest_prototype": (Need("test"), Need("classification")),
+        "errors_among_criticisms": (Need("labels"), Need("classification")),
+        "errors_among_rows": (Need("labels"), Need("classification")),
+    },
 )
 def mmd_critic(model: Predictor, data: AuditData, params: MmdCriticParams, rng: np.random.Generator) -> Report:
     """Choose training rows that stand for what the model puts into each class, and rows that they leave unexplained.

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pgx_compiler.evidence.results import Finding, Measure, Report
-from pgx_compiler.methods.declaration import Cost, Params, Shape, global_explanation
+from pgx_compiler.methods.declaration import Cost, Need, Params, Shape, global_explanation
 from pgx_compiler.methods.perturbation._effects_loss import LABELS_MISSING, Loss, LossName, loss_of
 from pgx_compiler.methods.perturbation._effects_report import (
     NORMAL,
@@ -26,6 +26,8 @@ TITLE = "SAGE"
 
 _AT_ONCE = 32
 """Rows walked through at a time; after each lot it is seen whether enough were walked."""
+
+_MEASURES = ("importance_{feature}", "loss", "loss_without_features", "convergence", "orders")
 
 
 class SageParams(Params):
@@ -59,7 +61,8 @@ def cost(params: SageParams, shape: Shape) -> Cost:
     cost=cost,
     needs={"labels"},
     codes=("not_converged",),
-    measures=("importance_{feature}", "loss", "loss_without_features", "convergence", "orders"),
+    measures=_MEASURES,
+    measures_need=dict.fromkeys(_MEASURES, (Need("unseen_labels"),)),
     laws=("unread_feature",),
 )
 def sage(table: Table, params: SageParams, rng: np.random.Generator) -> Report:

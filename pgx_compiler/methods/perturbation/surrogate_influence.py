@@ -9,7 +9,7 @@ from pydantic import Field
 
 from pgx_compiler.evidence.results import Finding, Measure, Report, Table
 from pgx_compiler.evidence.summary import bootstrap_interval, wilson_interval
-from pgx_compiler.methods.declaration import Cost, Params, Shape, UnfitParams, global_explanation
+from pgx_compiler.methods.declaration import Cost, Need, Params, Shape, UnfitParams, global_explanation
 from pgx_compiler.methods.perturbation._effects_loss import probabilities
 from pgx_compiler.methods.perturbation._effects_report import chosen
 from pgx_compiler.methods.perturbation._leave_one_out import ForestKernel, KernelRegression, forest_kernel, most_like
@@ -30,6 +30,10 @@ _LISTED = 20
 
 _ROUNDING = 1e-9
 """An influence below this is what is left of sums of equal numbers."""
+
+
+_TOLD = (Need("labels", ("learns", "labels")), Need("one_output", ("learns", "labels")))
+"""What is needed to learn from the labels."""
 
 
 class SurrogateInfluenceParams(Params):
@@ -62,6 +66,14 @@ def cost(params: SurrogateInfluenceParams, shape: Shape) -> Cost:
     laws=("repeatable", "price_is_a_ceiling"),
     codes=("surrogate_unfaithful",),
     measures=("fidelity", "same_answer", "largest_influence", "rows_for_half", "harmful_contradicted", "contradicted"),
+    measures_need={
+        "fidelity": _TOLD,
+        "largest_influence": _TOLD,
+        "rows_for_half": _TOLD,
+        "same_answer": (*_TOLD, Need("classification")),
+        "contradicted": (Need("labels"), Need("classification")),
+        "harmful_contradicted": (Need("labels"), Need("classification")),
+    },
 )
 def surrogate_influence(table: RealValues, params: SurrogateInfluenceParams, rng: np.random.Generator) -> Report:
     """Say which training rows raise and lower each explained prediction most, in a surrogate that follows the model.

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pgx_compiler.evidence.results import Finding, Measure, Report, Table
-from pgx_compiler.methods.declaration import Cost, Params, Shape, global_explanation
+from pgx_compiler.methods.declaration import Cost, Need, Params, Shape, global_explanation
 from pgx_compiler.methods.perturbation._surrogate_columns import Columns, columns_of
 from pgx_compiler.methods.perturbation._surrogate_fidelity import FIDELITY_WANTED, fidelity, same_answer
 from pgx_compiler.modalities.table import Table as RealValues
@@ -33,6 +33,7 @@ def cost(params: SurrogateTreeParams, shape: Shape) -> Cost:
     cost=cost,
     laws=("repeatable", "price_is_a_ceiling"),
     measures=("fidelity", "fidelity_{output}", "same_answer", "leaves"),
+    measures_need={"same_answer": (Need("classification"),)},
     codes=("surrogate_unfaithful",),
 )
 def surrogate_tree(table: RealValues, params: SurrogateTreeParams) -> Report:

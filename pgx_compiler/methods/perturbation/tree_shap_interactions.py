@@ -9,8 +9,9 @@ from pydantic import Field
 
 from pgx_compiler.evidence.results import Matrix, Measure, Report, Table
 from pgx_compiler.evidence.summary import bootstrap_interval
-from pgx_compiler.methods.declaration import Cost, Params, Shape, global_explanation
+from pgx_compiler.methods.declaration import Cost, NamesTogether, Pair, Params, Shape, global_explanation
 from pgx_compiler.methods.perturbation._effects_report import Ranked, facts, ranking_chart, strongest_first
+from pgx_compiler.methods.perturbation._named_together import positions, with_named
 from pgx_compiler.methods.perturbation.tree_shap import TRIPLES_AT_ONCE, Part, parts_of, share
 from pgx_compiler.methods.perturbation.tree_shap import admits as admits_trees
 from pgx_compiler.modalities.features import Rows
@@ -31,6 +32,8 @@ class TreeShapInteractionsParams(Params):
 
     pair_features: Annotated[int, Field(ge=2, le=100)] = 8
     """Features whose pairs become facts, those that interact most (28 pairs of 8). All pairs stand in the evidence."""
+    always: Annotated[tuple[Pair, ...], NamesTogether({"interaction_{pair}": ("pair_features",)})] = ()
+    """Pairs that are facts besides, by name: `[[age, purpose]]`. Those on which a gate stands are added by themselves."""
 
 
 def cost(params: TreeShapInteractionsParams, shape: Shape) -> Cost:
@@ -140,10 +143,10 @@ def _report(rows: Rows, params: TreeShapInteractionsParams, together: Floats, ow
     names, n = rows.features.names, len(rows)
     size = np.abs(together)
     order = np.argsort(-size.mean(axis=0).sum(axis=1), kind="stable")
-    looked = sorted(int(feature) for feature in order[: params.pair_features])
+    strongest = [int(feature) for feature in order[: params.pair_features]]
     pairs = [
         Ranked(f"{names[i]} and {names[j]}", float(size[:, i, j].mean()), bootstrap_interval(size[:, i, j], "mean"))
-        for i, j in combinations(looked, 2)
+        for i, j in with_named(strongest, 2, positions(params.always, names))
     ]
     mean = {
         f"{names[i]} and {names[j]}": float(together[:, i, j].mean()) for i, j in combinations(range(len(names)), 2)

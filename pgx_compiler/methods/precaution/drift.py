@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from pgx_compiler.evidence.results import Finding, Measure, Report, Table
-from pgx_compiler.methods.declaration import Params, precaution
+from pgx_compiler.methods.declaration import Need, Params, precaution
 from pgx_compiler.methods.precaution._divergence import Divergence, ks, psi, psi_of_counts, wasserstein
 from pgx_compiler.methods.precaution._significance import Verdict, benjamini_hochberg, judge
 from pgx_compiler.methods.precaution._thresholds import threshold
@@ -66,6 +66,7 @@ class _Compared:
     needs={"test"},
     codes=("feature_drift", "label_drift"),
     measures=("drift_max", "share_drifted", "label_drift", "{statistic}_{variable}"),
+    measures_need={"label_drift": (Need("labels"), Need("test_labels"))},
     paper="https://doi.org/10.3390/risks7020053",
 )
 def drift(data: AuditData, params: DriftParams) -> Report:

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgx_compiler.evidence.results import Finding, Measure, Report, Table
-from pgx_compiler.methods.declaration import Params, precaution
+from pgx_compiler.methods.declaration import Need, Params, precaution
 from pgx_compiler.methods.precaution._equal_rows import equal_rows, plain
 from pgx_compiler.methods.precaution._significance import judge, wilson
 from pgx_compiler.methods.precaution._thresholds import threshold
@@ -30,6 +30,12 @@ class DuplicateRowsParams(Params):
 @precaution(
     codes=("duplicate_rows", "conflicting_labels", "split_leakage"),
     measures=("share_repeated", "share_conflicting", "accuracy_ceiling", "share_leaked", "leaked_by_chance"),
+    measures_need={
+        "share_conflicting": (Need("labels"), Need("classification")),
+        "accuracy_ceiling": (Need("labels"), Need("classification")),
+        "share_leaked": (Need("test"),),
+        "leaked_by_chance": (Need("test"),),
+    },
 )
 def duplicate_rows(data: AuditData, params: DuplicateRowsParams) -> Report:
     """Find rows whose model inputs are equal in every value.

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pgx_compiler.evidence.results import Finding, Measure, Report, Table, concat_reports
-from pgx_compiler.methods.declaration import Params, UnfitParams, precaution
+from pgx_compiler.methods.declaration import Need, Params, UnfitParams, precaution
 from pgx_compiler.methods.precaution._groups import Groups, groups_of, proxies
 from pgx_compiler.methods.precaution._significance import (
     benjamini_hochberg,
@@ -40,6 +40,12 @@ class SensitiveGroupsParams(Params):
 @precaution(
     codes=("group_disparity", "sensitive_proxy"),
     measures=("label_ratio_min", "proxy_auc_max", "label_ratio_{group}", "proxy_auc_{group}_{variable}"),
+    measures_need={
+        "label_ratio_min": (Need("labels"), Need("sensitive")),
+        "label_ratio_{group}": (Need("labels"), Need("sensitive")),
+        "proxy_auc_max": (Need("sensitive"),),
+        "proxy_auc_{group}_{variable}": (Need("sensitive"),),
+    },
 )
 def sensitive_groups(data: AuditData, params: SensitiveGroupsParams, rng: np.random.Generator) -> Report:
     """Compare the labels of the training rows between groups of people, and look for variables that give a group away.
