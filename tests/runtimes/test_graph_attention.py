@@ -297,7 +297,7 @@ def test_an_onnx_file_looks_at_what_its_keras_file_says(
 def test_the_laws_of_a_handle_hold_beside_attention(twins: Callable[[bool], Any], tmp_path: Path) -> None:
     model, _, _ = twins(False)
     handle = onnx_tensorflow.open_model(as_onnx(model, tmp_path, WAYS["rows before heads"], tokens=False), LOGIT)
-    rows = 0.3 * rows_of(tokens=False)  # between rows far apart DeepLIFT's quadrature through a softmax is coarse
+    rows = rows_of(tokens=False)  # far apart: a softmax goes from one position to another between them
     assert check(handle, {"x": rows}, np.random.default_rng(1)) == []
 
 
