@@ -2,8 +2,8 @@
 
 SPEC ?= specs/digits.yaml
 ARGS ?=
-# a process for each core, whole files to each; processes must agree on the names of tests, so words hash alike in all
-PYTEST = PYTHONHASHSEED=0 .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+# a process for each core, whole files to each in the order of tests/conftest.py; processes must agree on the names of tests, so words hash alike in all
+PYTEST = PYTHONHASHSEED=0 .venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help audit test lint types imports pytest cluster-test docs setup setup-dev lock clean

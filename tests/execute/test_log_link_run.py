@@ -40,7 +40,7 @@ def audited(folder: Path, files: str, gradient: str = "{use: integrated_gradient
     (folder / "audit.yaml").write_text(
         SPEC.format(files=files, gradient=gradient, agreement="{use: rank_correlation}" if gradient else "")
     )
-    assert main(["run", str(folder / "audit.yaml"), "--output", str(folder / "out")]) == status
+    assert main(["run", str(folder / "audit.yaml"), "--engine", "inline", "--output", str(folder / "out")]) == status
     found: dict[str, Any] = json.loads((folder / "out" / "factsheet.json").read_text())
     return found
 

@@ -64,7 +64,7 @@ def written(folder: Path, target: str, output: str = "", perturbation: str = EXA
 
 def audited(folder: Path, target: str, **parts: str) -> dict[str, Any]:
     spec = written(folder, target, **parts)
-    assert main(["run", spec, "--output", str(folder / "out")]) == 0
+    assert main(["run", spec, "--engine", "inline", "--output", str(folder / "out")]) == 0
     found: dict[str, Any] = json.loads((folder / "out" / "factsheet.json").read_text())
     return found
 

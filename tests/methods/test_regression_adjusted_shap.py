@@ -135,7 +135,7 @@ def test_a_surrogate_that_says_nothing_costs_nothing():
         same = np.random.default_rng(seed)
         same.integers(2**63)  # the surrogate's seed is drawn before the coalitions
         plain = kernel_shap(game, KernelShapParams(samples=200), same)
-        assert ours.standard_error.mean() <= plain.standard_error.mean()
+        assert ours.standard_error.mean() <= plain.standard_error.mean() * (1 + 1e-12)
         assert ours.notes["error_ratio"] <= 1.0
 
 

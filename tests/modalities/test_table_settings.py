@@ -48,7 +48,8 @@ def test_a_run_leaves_immutable_features_alone_and_costs_no_more_than_planned(tm
     from pgx_compiler.cli import main
 
     _, spec = plan_of(tmp_path, changes)
-    assert main(["run", str(spec), "--output", str(tmp_path / "out")]) == 0, capsys.readouterr().err
+    asked = ["run", str(spec), "--engine", "inline", "--output", str(tmp_path / "out")]
+    assert main(asked) == 0, capsys.readouterr().err
     sheet = json.loads((tmp_path / "out" / "factsheet.json").read_text())
     (entry,) = sheet["statements"]
     said = " ".join(words for row in entry["rows"] for words in row["said"])

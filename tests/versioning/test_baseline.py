@@ -23,7 +23,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project with a run `a` of `audit.yaml`."""
     folder = make_project(tmp_path_factory.mktemp("baseline") / "project")
     spec = write_spec(folder, "german-credit-trees", SMALL_TREES, "audit.yaml")
-    assert main(["run", str(spec), "-o", str(folder / "runs" / "a")]) == 0
+    assert main(["run", str(spec), "--engine", "inline", "-o", str(folder / "runs" / "a")]) == 0
     return folder
 
 
@@ -44,7 +44,7 @@ def project(ran: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def again(name: str, status: int = 0, **changes: Any) -> None:
     write_spec(Path.cwd(), "german-credit-trees", {**SMALL_TREES, **changes}, "audit.yaml")
-    assert main(["run", "audit.yaml", "-o", f"runs/{name}"]) == status
+    assert main(["run", "audit.yaml", "--engine", "inline", "-o", f"runs/{name}"]) == status
 
 
 def flattened_trees() -> None:
@@ -126,7 +126,7 @@ def test_a_failed_run_needs_a_reason(project: Path, capsys: pytest.CaptureFixtur
 
 
 def test_a_part_of_a_run_is_no_baseline(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["run", "audit.yaml", "-o", "runs/b", "--select", "stage:precaution"]) == 3
+    assert main(["run", "audit.yaml", "--engine", "inline", "-o", "runs/b", "--select", "stage:precaution"]) == 3
     assert main(["baseline", "accept", "runs/b", "--reason", "half is enough"]) == 2
     assert "PGX5068" in capsys.readouterr().err
 
