@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 from threadpoolctl import threadpool_limits
 
 from pgx_compiler.modalities.features import FeatureMap, References, Rows
@@ -18,6 +19,7 @@ from runtimes.capabilities import View
 from runtimes.formats.keras_runtime import tensorflow
 from runtimes.frameworks import tensorflow_native
 
+assert scipy.linalg  # brings a BLAS of its own, which a limit set before would not reach
 threadpool_limits(1)  # as workers are: one thread for linear algebra, too
 
 

@@ -25,7 +25,7 @@ from runtimes.formats.onnx_facts import facts_of
 from runtimes.frameworks import onnx_runtime, onnx_tensorflow
 
 ROOT = Path(__file__).resolve().parents[2]
-CALLS = 4
+CALLS = 8
 """Of full size, that one measurement is made of."""
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.linalg
 from threadpoolctl import threadpool_limits
 
 from pgx_compiler.modalities.features import FeatureMap
@@ -18,6 +19,7 @@ from pgx_compiler.modalities.image import patches
 from runtimes.capabilities import View
 from runtimes.frameworks import onnx_runtime
 
+assert scipy.linalg  # brings a BLAS of its own, which a limit set before would not reach
 threadpool_limits(1)  # as workers are: one thread for linear algebra, too
 
 

@@ -425,8 +425,10 @@ def main() -> None:
     told = parser.parse_args()
     warnings.simplefilter("ignore")
     sizes = [int(size) for size in told.samples.split(",")]
+    import scipy.linalg  # brings a BLAS of its own, which a limit set before would not reach
     from threadpoolctl import threadpool_limits
 
+    assert scipy.linalg
     with threadpool_limits(1):
         if told.what == "shapley":
             compare_shapley(told.rows, told.seeds, told.problems.split(";"), sizes)
