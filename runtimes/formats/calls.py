@@ -1,6 +1,7 @@
 """Many rows in calls of a bearable size; a call that memory does not suffice for is made again with half the rows."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -47,3 +48,14 @@ def in_calls(
 def is_of_memory(error: Exception) -> bool:
     """Whether an allocation has failed; ONNX Runtime's exceptions say so in their message alone."""
     return isinstance(error, MemoryError) or any(word in str(error).lower() for word in _OF_MEMORY)
+
+
+@contextmanager
+def memory_as_one_error() -> Iterator[None]:
+    """Whatever says that an allocation has failed is a `MemoryError`, for which whoever asks has smaller ways."""
+    try:
+        yield
+    except Exception as error:
+        if is_of_memory(error) and not isinstance(error, MemoryError):
+            raise MemoryError(str(error)) from error
+        raise

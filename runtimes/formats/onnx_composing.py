@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.capabilities import Coalitions, Floats, Inputs
-from runtimes.formats.calls import Calling, in_calls, is_of_memory
+from runtimes.formats.calls import Calling, in_calls, memory_as_one_error
 from runtimes.formats.onnx_external import has_external_data
 from runtimes.formats.onnx_file import attributes
 from runtimes.formats.onnx_graphs import written_out
@@ -120,12 +120,8 @@ class _DenseRow:
             raw = self.session.run(None, {"coalitions/masks": part, "coalitions/parts": self.parts})[0]
             return self.handle.view_of(raw, len(part) * self.references)
 
-        try:
+        with memory_as_one_error():  # for one coalition over all references
             answers = in_calls(self.handle, len(masks), answer, rows=self.references)
-        except Exception as error:
-            if is_of_memory(error):  # for one coalition over all references: who asks has smaller ways
-                raise MemoryError(str(error)) from error
-            raise
         self.handle.spent.forward += len(answers)
         return answers
 

@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from runtimes.capabilities import Coalitions, Floats, Inputs, Integers
-from runtimes.formats.calls import in_calls, is_of_memory
+from runtimes.formats.calls import in_calls, memory_as_one_error
 from runtimes.formats.onnx_incremental_graph import Axes, Network, Stand, reaches
 from runtimes.formats.onnx_incremental_parts import part_of
 
@@ -219,12 +219,8 @@ class Patched:
         count, step = len(self.references), max(self.handle.rows_per_call, _ROWS_OF_A_STAGE)
         pairs = np.arange(len(masks) * count)
         parts = [pairs[start : start + step] for start in range(0, len(pairs), step)]
-        try:
+        with memory_as_one_error():
             answers = [self._part(masks[part // count], self.references[part % count]) for part in parts]
-        except Exception as error:
-            if is_of_memory(error):  # who asks has smaller ways
-                raise MemoryError(str(error)) from error
-            raise
         self.handle.spent.forward += len(pairs)
         return np.concatenate(answers)
 

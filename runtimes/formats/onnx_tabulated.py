@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from runtimes.capabilities import Coalitions, Floats, Inputs, Integers
-from runtimes.formats.calls import in_calls, is_of_memory
+from runtimes.formats.calls import in_calls, memory_as_one_error
 from runtimes.formats.onnx_incremental import Boxes, axes_to_follow, boxes_of
 from runtimes.formats.onnx_incremental_graph import Axes, Network, Stand, as_far_as_read, reaches
 from runtimes.formats.onnx_incremental_parts import part_of
@@ -307,13 +307,9 @@ class TableOfRow:
             laid = np.take(table, at.reshape(-1), axis=0, mode="clip").reshape(-1, *self._sizes)
             return self._handle.view_of(session.run(None, {"coalitions/laid": laid})[0], len(laid))
 
-        try:
+        with memory_as_one_error():  # for one coalition over all references
             table = self._table = self._filled() if self._table is None else self._table
             answers = in_calls(self._handle, len(masks), answer, rows=references)
-        except Exception as error:
-            if is_of_memory(error):  # for one coalition over all references: who asks has smaller ways
-                raise MemoryError(str(error)) from error
-            raise
         self._handle.spent.forward += len(answers)
         return answers
 
